@@ -1,0 +1,34 @@
+# Everything a stranger needs: Python 3.11 or newer, and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+GAME ?= othello6
+
+.PHONY: test test-all check quickstart speed clean
+
+test: $(BIN)/installed  ## the fast suite: a few minutes on two cores
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(BIN)/installed  ## with the slow tests too
+	$(BIN)/python -m pytest
+
+check: $(BIN)/installed  ## what a change must pass beside the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+quickstart: $(BIN)/installed  ## games of 6x6 Othello, proved sound, one of them shown
+	$(BIN)/boardsae generate-data $(GAME)
+	$(BIN)/boardsae verify data/$(GAME)
+	$(BIN)/boardsae show $(GAME)
+
+speed: $(BIN)/installed  ## our engines beside plain Python ones, both in one run
+	$(BIN)/python benchmarks/speed/games.py
+
+$(BIN)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) data

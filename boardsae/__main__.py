@@ -1,0 +1,3 @@
+from boardsae.cli import main
+
+main()

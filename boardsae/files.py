@@ -1,0 +1,77 @@
+"""Files that a kill cannot leave half true: JSON by rename, arrays written block by block, hashes."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Broken(Exception):
+    """Data on disk that is not what its manifest or the rules say: exit code 3."""
+
+
+def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> None:
+    """All of the file or none of it, also when killed half way; over another file only by `force`."""
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; --force replaces it")
+    unfinished = path.with_name(path.name + ".tmp")
+    with unfinished.open("w") as file:
+        file.writelines([text] if isinstance(text, str) else text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Broken(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Broken(f"expected a JSON object in {path}, got {type(value).__name__}")
+    return value
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ArrayFile:
+    """An .npy file of a known shape whose rows are written in any order, from any thread, never all in memory."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype):
+        if not path.exists():
+            unfinished = path.with_name(path.name + ".tmp")
+            np.lib.format.open_memmap(unfinished, "w+", dtype, shape)
+            unfinished.replace(path)
+        empty = np.load(path, mmap_mode="r")
+        self.row_bytes = empty.dtype.itemsize * int(np.prod(shape[1:]))
+        self.rows_start = path.stat().st_size - shape[0] * self.row_bytes
+        self.file = os.open(path, os.O_WRONLY)
+
+    def write(self, first: int, rows: np.ndarray) -> None:
+        data = memoryview(np.ascontiguousarray(rows)).cast("B")
+        at = self.rows_start + first * self.row_bytes
+        while data:
+            written = os.pwrite(self.file, data, at)
+            data, at = data[written:], at + written
+
+    def close(self) -> None:
+        os.close(self.file)
+
+
+def open_array(path: Path) -> np.ndarray:
+    """A read-only memmap; a truncated or foreign file is reported, not mapped."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise Broken(f"{path} is not a readable array: {error}") from None

@@ -1,0 +1,43 @@
+"""How far a long command is: a bar on a terminal, a plain line now and then in a log. Always on stderr."""
+
+import sys
+import time
+from typing import Protocol
+
+
+class Progress(Protocol):
+    def update(self, n: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def progress(title: str, total: int, unit: str, done: int = 0) -> Progress:
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        return tqdm(total=total, initial=done, desc=title, unit=f" {unit}", unit_scale=True, smoothing=0.05)
+    return Lines(title, total, unit, done)
+
+
+class Lines:
+    """A line at most every 10 seconds, and one at the end, with the rate and the time left."""
+
+    def __init__(self, title: str, total: int, unit: str, done: int):
+        self.title, self.total, self.unit = title, total, unit
+        self.first, self.done = done, done
+        self.start = self.last = time.monotonic()
+
+    def update(self, n: int) -> None:
+        self.done += n
+        if time.monotonic() - self.last >= 10:
+            self.last = time.monotonic()
+            print(self.line(), file=sys.stderr, flush=True)
+
+    def line(self) -> str:
+        rate = (self.done - self.first) / max(time.monotonic() - self.start, 1e-9)
+        left = (
+            f", {(self.total - self.done) / rate:.0f} s left" if 0 < rate and self.done < self.total else ""
+        )
+        return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s{left}"
+
+    def close(self) -> None:
+        print(self.line(), file=sys.stderr, flush=True)

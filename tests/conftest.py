@@ -1,0 +1,29 @@
+"""Shapes are checked under pytest alone: jaxtyping and beartype wrap the modules that hold no compiled code.
+
+numba cannot compile a wrapped function. The hook takes a package for all that is in it, so the public functions
+that it should see stand in modules and not in an `__init__`.
+"""
+
+from pathlib import Path
+
+import hypothesis
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parent.parent
+
+
+def plain_modules() -> list[str]:
+    paths = [path for folder in ("games", "boardsae") for path in sorted((ROOT / folder).rglob("*.py"))]
+    compiled = ("import numba", "@kernel", "@inline")
+    return [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in paths
+        if path.name not in ("__init__.py", "__main__.py", "cli.py")
+        and not any(mark in path.read_text() for mark in compiled)
+    ]
+
+
+install_import_hook(plain_modules(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+hypothesis.settings.register_profile("boardsae", deadline=None, derandomize=True)  # shared machines stall
+hypothesis.settings.load_profile("boardsae")
