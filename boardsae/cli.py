@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from boardsae import __version__
+from boardsae import Broken, __version__
 
 app = typer.Typer(
     help="Did your sparse autoencoder find the board? Transcripts of exact board games, with the truth about them.",
@@ -52,7 +52,10 @@ def generate_data(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds.")] = False,
 ) -> None:
-    """Play games into a folder of transcripts: moves, splits and a manifest. Resumes what was killed."""
+    """Play games, or read them from PGN, into a folder.
+
+    The folder gets moves, splits and a manifest. A killed call is finished by repeating it.
+    """
     from boardsae import generate
 
     folder, threads = out or Path("data") / game, workers if workers is not None else os.cpu_count() or 1
@@ -79,7 +82,10 @@ def verify(
         bool, typer.Option("--full", help="Replay every game by the slow rules; takes long.")
     ] = False,
 ) -> None:
-    """Check a folder of transcripts: hashes, legality of every game, splits, truth. Exits 3 at the first fault."""
+    """Prove a folder of games sound, or name its fault.
+
+    Hashes, legality of every game, disjoint splits, truth rebuilt. Exits 3 at the first fault.
+    """
     from boardsae.verify import verify as check
 
     if sample < 1:
@@ -97,7 +103,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="A file [default: standard output].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """Write transcripts as text: moves, JSON lines, or PGN."""
+    """Write games as txt, jsonl or pgn."""
     from boardsae import data, files
     from boardsae.export import export as lines
 
@@ -120,7 +126,7 @@ def show(
     svg: Annotated[Path | None, typer.Option(help="Also draw it into this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """Draw a position, with the predicates that hold there."""
+    """Draw a position and say what holds there."""
     from boardsae.show import position
 
     shown = position(game, index, ply, data)
@@ -137,7 +143,7 @@ def list_(
         str | None, typer.Argument(metavar="[GAME]", help="Every predicate of this game.")
     ] = None,
 ) -> None:
-    """List the games, the groups of predicates, or all predicates of a game, tab-separated."""
+    """List games or predicates, tab-separated."""
     from boardsae.listing import LISTS
     from games.core import no_such
 
@@ -153,8 +159,6 @@ def note(line: str) -> None:
 
 def main() -> None:
     """Runs the command line; what a user can cause is one line and an exit code, never a traceback."""
-    from boardsae.files import Broken
-
     try:
         app()
     except Broken as fault:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import games
-from boardsae import __version__
-from boardsae.files import Broken, open_array, read_json
+from boardsae import Broken, __version__
+from boardsae.files import open_array, read_json
 from boardsae.splits import SPLITS
 from games.core import Game, Transcripts
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-
-class Broken(Exception):
-    """Data on disk that is not what its manifest or the rules say: exit code 3."""
+from boardsae import Broken
 
 
 def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> None:
@@ -67,6 +65,14 @@ class ArrayFile:
 
     def close(self) -> None:
         os.close(self.file)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """All of the .npy file or none of it."""
+    unfinished = path.with_name(path.name + ".tmp")
+    with unfinished.open("wb") as file:
+        np.save(file, array)
+    unfinished.replace(path)
 
 
 def open_array(path: Path) -> np.ndarray:

@@ -5,7 +5,6 @@ Everything is written into `<folder>.partial`, which is renamed to `<folder>` wh
 
 import errno
 import fcntl
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator

@@ -20,8 +20,9 @@ def list_predicates(name: str | None) -> Iterator[str]:
         for game in map(games.load, games.NAMES):
             yield from (f"{game.name}\t{p.name}\t{len(p.bits)}\t{p.doc}" for p in game.planes)
     else:
+        game = games.load(name)
         yield "predicate\tgroup\tsquare\timplies"
-        for p in games.predicates(games.load(name)):
+        for p in games.predicates(game):
             yield f"{p.name}\t{p.group}\t{p.square or '-'}\t{', '.join(p.parents) or '-'}"
 
 

@@ -2,15 +2,17 @@
 
 import sys
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     def update(self, n: int) -> None: ...
     def close(self) -> None: ...
 
 
-def progress(title: str, total: int, unit: str, done: int = 0) -> Progress:
+def progress(title: str, total: int | None, unit: str, done: int = 0) -> Progress:
+    """A bar or lines; without a total there is no time left to tell."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -21,7 +23,7 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Progress:
 class Lines:
     """A line at most every 10 seconds, and one at the end, with the rate and the time left."""
 
-    def __init__(self, title: str, total: int, unit: str, done: int):
+    def __init__(self, title: str, total: int | None, unit: str, done: int):
         self.title, self.total, self.unit = title, total, unit
         self.first, self.done = done, done
         self.start = self.last = time.monotonic()
@@ -35,7 +37,7 @@ class Lines:
     def line(self) -> str:
         rate = (self.done - self.first) / max(time.monotonic() - self.start, 1e-9)
         left = (
-            f", {(self.total - self.done) / rate:.0f} s left" if 0 < rate and self.done < self.total else ""
+            f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 and self.done < self.total else ""
         )
         return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s{left}"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from boardsae import data
-from boardsae.files import Broken, sha256
+from boardsae import Broken, data
+from boardsae.files import sha256
 from boardsae.progress import progress
 from boardsae.splits import DUPLICATE, SPLITS, distinct, draw_splits
 from games.core import play_all

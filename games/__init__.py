@@ -4,7 +4,7 @@
 >>> [othello.moves[m] for m in othello.legal(othello.start())]
 ['d3', 'c4', 'f5', 'e6']
 >>> len(predicates(othello))  # named facts about a position, the columns of `truth`
-1104
+1403
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -59,16 +60,17 @@ ZERO, ONE, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@intrinsic
-def popcount(_context, _word):  # type: ignore[no-untyped-def]
+def _popcount(_context, _word):
     return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.ctpop(args[0])
 
 
-@intrinsic
-def lowest(_context, _word):  # type: ignore[no-untyped-def]
-    """The index of the lowest set bit; the word must not be 0."""
+def _lowest(_context, _word):
     false = numba.core.cgutils.false_bit
     return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.cttz(args[0], false)
+
+
+popcount: Any = intrinsic(_popcount)  # the number of set bits, one instruction
+lowest: Any = intrinsic(_lowest)  # the index of the lowest set bit, 64 for a word without any
 
 
 @inline

@@ -109,7 +109,7 @@ class Game(Protocol):
 def no_such(kind: str, text: str, known: Iterable[str]) -> str:
     """The one line for a name that does not exist: what is meant, perhaps, and what there is."""
     known = list(known)
-    near = get_close_matches(text, known, n=1, cutoff=0.5)
+    near = get_close_matches(text, known, n=1, cutoff=0.6)
     meant = f", did you mean {near[0]!r}?" if near else ";"
     return f"no {kind} {text!r}{meant} there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
 

@@ -264,7 +264,9 @@ def test_children_imply_their_parents(game):
 def test_the_shortest_game_ends_after_nine_moves():
     """A wipe-out: black turns the last white disc, nobody can move."""
     game = GAMES["othello"]
-    line = np.array([[game.moves.index(m) for m in "e6 f4 e3 f6 g5 d6 e7 f5 c5".split()]], np.uint8)
+    line = np.array(
+        [[game.moves.index(m) for m in ["e6", "f4", "e3", "f6", "g5", "d6", "e7", "f5", "c5"]]], np.uint8
+    )
     end = play_all(game, line[0])[-1]
     assert end.board.count("o") == 0
     assert game.legal(end) == []

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt16, UInt64
 from games.chess import policies, rules
 from games.chess.rules import State
 from games.core import Plane, Policy, Style
+from games.draw import Picture
 
 Moves = UInt16[np.ndarray, "game ply"]
 Rows = Int[np.ndarray, "row 2"]
@@ -46,6 +47,16 @@ class Chess:
 
         return truth(state)
 
+    def picture(self, state: State) -> Picture:
+        step = rules.MOVES[state.last]
+        return Picture(
+            size=8,
+            cells=state.board,
+            upward=True,
+            last=(rules.SQUARES[step.origin], rules.SQUARES[step.target]) if step else (),
+            hints=tuple(sorted({rules.SQUARES[rules.MOVES[move].target] for move in rules.legal(state)})),
+        )
+
     def policy(self, text: str) -> Policy:
         return policies.policy(text)
 
@@ -71,8 +82,9 @@ class Chess:
 
         moves, styles = np.zeros((games, self.max_plies), np.uint16), np.zeros((games, 2), np.uint8)
         texts = np.full((games, width), ord(" "), np.uint8)
-        numbers = (np.uint64(n) for n in (seed, first))
-        play.generate(*numbers, *_styles(policy.styles), np.uint64(policy.opening), moves, styles, texts)
+        epsilons, weights = _styles(policy.styles)
+        opening = np.uint64(policy.opening)
+        play.generate(np.uint64(seed), np.uint64(first), epsilons, weights, opening, moves, styles, texts)
         return moves, styles, texts
 
     def legal_plies(self, moves: Moves) -> Int[np.ndarray, " game"]:
@@ -96,7 +108,7 @@ class Chess:
         return keys
 
     def notation(self, moves: Moves) -> dict[str, np.ndarray]:
-        """For `chess-pgn`: the characters that a model reads as "text", and "at" which of them each ply is known."""
+        """For `chess-pgn`: "text" is what a model reads, "at" where in it each ply is known."""
         if self.name == "chess":
             return {}
         from games.chess.notation import text
@@ -120,14 +132,14 @@ class Chess:
         epsilon: Float[np.ndarray, " row"],
         temperature: Float[np.ndarray, " row"],
     ) -> Float[np.ndarray, "row move"]:
-        """The chance that each move has in the row's style, 0 where it is illegal; all 0 where the game is over."""
+        """The chance of each move in the row's style, 0 where it is illegal; all 0 where the game is over."""
         from games.chess import play
 
         styles, style = np.unique(np.stack([epsilon, temperature], axis=1), axis=0, return_inverse=True)
         chances = np.zeros((len(rows), len(self.moves)))
         order = np.lexsort((rows[:, 1], rows[:, 0]))
-        table = _styles([Style(*map(float, pair)) for pair in styles])
-        play.chances_by_row(moves, rows, order, *table, style.reshape(-1), chances)
+        epsilons, weights = _styles([Style(*pair) for pair in styles.tolist()])
+        play.chances_by_row(moves, rows, order, epsilons, weights, style.reshape(-1), chances)
         return chances
 
 

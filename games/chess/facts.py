@@ -31,16 +31,19 @@ STEPS = {
         ),
         *predicates.PAPER_BOARD,
     ),
-    "attack": ("my_attacks", "their_attacks", "threat_paper")
-    + tuple(f"{my}_{fact}" for my in ("my", "their") for fact in ("hanging_piece", "hanging")),
-    "pin": ("pin", "fork_paper", "specific_fork_paper")
-    + tuple(
-        f"{my}_{f}"
-        for my in ("my", "their")
-        for f in ("pin", "pinned", "pinned_by", "fork", "forking", "forked")
+    "attack": (
+        *(f"{my}_{fact}" for my in ("my", "their") for fact in ("attacks", "hanging_piece", "hanging")),
+        "threat_paper",
     ),
-    "move": ("legal", "check", "checked_by", "double_check", "can_capture_queen", "ambiguous", "en_passant")
-    + ("en_passant_to", "legal_moves_paper", "can_capture_queen_paper"),
+    "pin": (
+        *(f"{my}_{fact}" for my in ("my", "their") for fact in ("pin", "pinned", "pinned_by")),
+        *(f"{my}_{fact}" for my in ("my", "their") for fact in ("fork", "forking", "forked")),
+        *("pin", "fork_paper", "specific_fork_paper"),
+    ),
+    "move": (
+        *("legal", "check", "checked_by", "double_check", "can_capture_queen", "ambiguous"),
+        *("en_passant", "en_passant_to", "legal_moves_paper", "can_capture_queen_paper"),
+    ),
     "pseudo": ("pseudo_legal",),
     "reply": ("can_check", "mate_in_one"),
     "threat": ("mate_threat",),
@@ -58,7 +61,7 @@ def steps(planes: set[str]) -> np.ndarray:
 
 @kernel
 def fill(game, ply, needed, masks, words, sheet):
-    """Fills in the sheet for the position after `ply` plies, the needed steps only; `words` is the sheet as an array.
+    """Fills in the needed steps for the position after `ply` plies; `words` is the sheet as an array.
 
     The next two rows of `game`, and three boards of masks, are scratch.
     """
@@ -141,7 +144,7 @@ def pin(position, us, them, own, foe, sheet):
 
 @inline
 def pins(position, us, them, own, foe):
-    """The pieces pinned to the king of `us`, and a bit for each kind of piece that pins: bishop, rook, queen."""
+    """The pieces pinned to the king of `us`, and a bit for each kind that pins one: bishop, rook, queen."""
     checks, pinned = chess.checks_and_pins(position, us, them, own, foe)
     king, seen_through = lowest(position[us + KING]), (own | foe) ^ pinned
     rooks, bishops, queens = position[them + ROOK], position[them + BISHOP], position[them + QUEEN]
@@ -153,7 +156,7 @@ def pins(position, us, them, own, foe):
 
 @kernel
 def forks(position, us, them, free, occupied):
-    """Forking pieces among those free to move, what they fork, and what the paper's code calls fork and knight fork.
+    """Which free pieces fork, what they fork, and whether the paper's code sees a fork or a knight fork.
 
     That code adds up the attacks of all pieces of a kind, on one kind of prey at a time.
     """
@@ -317,9 +320,9 @@ def end(game, ply, checks, masks, sheet):
 
 @inline
 def is_claimable(game, ply, masks):
-    """Whether the position stands for the third time, or 50 moves passed quietly and there is a legal move."""
+    """Whether the position stands for the third time, or 50 moves passed quietly and a move is legal."""
     clock = game[ply, FLAGS] >> SIXTEEN
-    return clock >= np.uint64(100) and union(masks) != ZERO or repetitions(game, ply) >= THREE
+    return (clock >= np.uint64(100) and union(masks) != ZERO) or repetitions(game, ply) >= THREE
 
 
 CHECKS, MATES, DRAWS = ONE, TWO, np.uint64(4)
@@ -327,7 +330,7 @@ CHECKS, MATES, DRAWS = ONE, TWO, np.uint64(4)
 
 @kernel
 def outlook(game, ply, masks, announce):
-    """What some legal move does: CHECKS, MATES, and if `announce` is set DRAWS, that is lets its side claim a draw."""
+    """What some legal move does: CHECKS, MATES, and if `announce` is set DRAWS: a draw can be claimed."""
     position, after = game[ply], game[ply + 1]
     us, _ = chess.colours(position)
     promoting, found = chess.promoting(position, us), ZERO

@@ -18,6 +18,23 @@ from numba.extending import intrinsic
 
 from games.bits import FULL, ONE, TWO, ZERO, inline, kernel, lowest, popcount
 from games.chess import rules
+from games.chess.tables import (
+    BETWEEN,
+    BISHOP_RAYS,
+    CASTLING,
+    HALVES,
+    ID,
+    KEEPS,
+    KING_ATTACKS,
+    KNIGHT_ATTACKS,
+    LINE,
+    ORIGIN,
+    PAWN_ATTACKS,
+    PROMOTION,
+    ROOK_RAYS,
+    TARGET,
+    mask,
+)
 
 WORDS = 16
 FLAGS, LAST, PLY = 12, 13, 14
@@ -29,81 +46,11 @@ RANK_2, RANK_7 = np.uint64(0xFF << 8), np.uint64(0xFF << 48)
 SIXTY_FOUR, TOP = np.uint64(64), np.uint64(1 << 63)
 
 
-def _mask(squares) -> int:
-    return sum(1 << s for s in set(squares))
-
-
-def _table(entries) -> np.ndarray:
-    return np.array(list(entries), np.uint64)
-
-
-def _through(a: int, b: int) -> tuple[int, int]:
-    """The squares strictly between two squares, and the whole line through both; empty unless they share one."""
-    for ray in rules.RAYS["Q"][a]:
-        if b in ray:
-            back = next((r for r in rules.RAYS["Q"][b] if a in r), ())
-            return _mask(ray[: ray.index(b)]), _mask((a, b, *ray, *back))
-    return 0, 0
-
-
-KNIGHT_ATTACKS = _table(_mask(s for ray in rays for s in ray) for rays in rules.RAYS["N"])
-KING_ATTACKS = _table(_mask(s for ray in rays for s in ray) for rays in rules.RAYS["K"])
-PAWN_ATTACKS = _table(
-    _mask(s) for white in (True, False) for s in rules.CAPTURES[white]
-)  # [64 * black + square]
-BISHOP_RAYS = _table(_mask(s for ray in rays for s in ray) for rays in rules.RAYS["B"])
-ROOK_RAYS = _table(_mask(s for ray in rays for s in ray) for rays in rules.RAYS["R"])
-BETWEEN = _table(_through(a, b)[0] for a in range(64) for b in range(64))  # [64 * a + b]
-LINE = _table(_through(a, b)[1] for a in range(64) for b in range(64))
-
-
-def _halves(square: int) -> list[int]:
-    """For rank, file, diagonal and antidiagonal: its squares below the given one, and those above."""
-    lines = [(0, 1), (1, 0), (1, 1), (1, -1)]
-    halves = []
-    for ranks, files in lines:
-        for sign in (-1, 1):
-            path = [(square // 8 + sign * ranks * i, square % 8 + sign * files * i) for i in range(1, 8)]
-            halves.append(_mask(8 * r + f for r, f in path if r in range(8) and f in range(8)))
-    return halves
-
-
-HALVES = _table(
-    half for square in range(64) for half in _halves(square)
-)  # eight words, one cache line, a square
-
-ORIGIN = _table([0, *(m.origin for m in rules.MOVES[1:])])
-TARGET = _table([0, *(m.target for m in rules.MOVES[1:])])
-PROMOTION = _table([0, *(" NBRQ".index(m.promotion or " ") for m in rules.MOVES[1:])])  # 0, or the new kind
-ID = np.zeros(
-    4096, np.uint64
-)  # [64 * origin + target] -> id of the move without promotion; a promotion adds 1-4
-for _id, _move in reversed(list(enumerate(rules.MOVES))):
-    if _move:
-        ID[64 * _move.origin + _move.target] = _id
-
-# A move from or to one of these squares ends the rights to castle with the king or rook that lived there.
-KEEPS = np.full(64, FULL)
-for _bit, _homes in enumerate(rules.HOMES.values(), 1):
-    for _square in _homes:
-        KEEPS[_square] &= ~np.uint64(1 << _bit)
-# For K Q k q: squares that must be empty, squares that must not be attacked, where the king lands.
-CASTLING = _table(
-    word
-    for king, rook in rules.HOMES.values()
-    for word in (
-        _mask(range(min(king, rook) + 1, max(king, rook))),
-        _mask((king, king + 1, king + 2) if rook > king else (king, king - 1, king - 2)),
-        1 << (king + 2 if rook > king else king - 2),
-    )
-)
-
-
 def pack(state: rules.State) -> UInt64[np.ndarray, "16"]:
     """The words of a state; what it remembers of repeated positions is left out."""
     words = np.zeros(WORDS, np.uint64)
     for word, piece in enumerate("PNBRQKpnbrqk"):
-        words[word] = _mask(s for s, p in enumerate(state.board) if p == piece)
+        words[word] = mask(s for s, p in enumerate(state.board) if p == piece)
     flags = int(not state.white) | sum(2 << "KQkq".index(right) for right in state.castling)
     flags |= (0 if state.ep is None else state.ep + 1) << 8 | state.halfmoves << 16
     words[FLAGS : PLY + 1] = flags, state.last, state.ply
@@ -234,7 +181,10 @@ def kind_on(position, first, bit):
 
 @inline
 def checks_and_pins(position, us, them, own, foe):
-    """The pieces that give check to `us`, and own pieces pinned to the king: they keep to LINE[64 * king + piece]."""
+    """The pieces that check the king of `us`, and the own pieces pinned to it.
+
+    A pinned piece keeps to LINE[64 * king + piece].
+    """
     king = lowest(position[us + KING])
     checks = KNIGHT_ATTACKS[king] & position[them + KNIGHT]
     checks |= pawn_attacks(king, us != ZERO) & position[them + PAWN]
@@ -308,7 +258,7 @@ def passant(position):
 
 @inline
 def en_passant_origins(position, us, them, occupied):
-    """The pawns that may legally capture en passant: that may uncover a check along rank, file or diagonal."""
+    """The pawns that may legally capture en passant, which can uncover a check on any line."""
     target = passant(position)
     if target == ZERO:
         return ZERO

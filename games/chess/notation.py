@@ -1,12 +1,12 @@
 """Games as the characters of their PGN, ";1.e4 e5 2.Nf3 ...", and back.
 
-A model reads the first 256 characters over 32 symbols. A game that ends within them is followed by spaces,
-as if its next move were never written. `at[game, p]` is where a reader knows p plies and waits for the next one:
+A model reads the first 256 characters, of 32 symbols. A game that ends within them is followed by spaces, as
+if its next move were never written. `at[game, p]` is where a reader knows p plies and waits for the next:
 the "." before White's move, the " " before Black's.
 """
 
 import numpy as np
-from jaxtyping import Int, UInt8, UInt16
+from jaxtyping import Int, Integer, UInt8, UInt16
 from numba import njit
 
 from games.bits import ONE, TWO, ZERO, inline, kernel, lowest
@@ -24,7 +24,6 @@ from games.chess.kernels import (
     make,
     origin_target_promotion,
     pack,
-    passant,
     promoting,
     side,
 )
@@ -40,24 +39,28 @@ KIND_OF = np.zeros(256, np.uint64)  # of a letter; 0 for a pawn, which has none
 KIND_OF[list(b"PNBRQK")] = np.arange(6)
 FILE_A, RANK_1 = np.uint64(0x0101010101010101), np.uint64(0xFF)
 SPACE, CHECK, MATE, MINUS, DOT, EQUALS, TAKES, BEGIN = np.frombuffer(b" +#-.=x;", np.uint8)
-ZERO_DIGIT, ONE_DIGIT, NINE, O, A = np.frombuffer(b"019Oa", np.uint8)
+ZERO_DIGIT, ONE_DIGIT, NINE, CASTLE, A = np.frombuffer(b"019Oa", np.uint8)
 
 
 def text(
-    moves: UInt16[np.ndarray, "game ply"],
+    moves: Integer[np.ndarray, "game ply"],
 ) -> tuple[UInt8[np.ndarray, "game 256"], Int[np.ndarray, "game row"]]:
-    """The window's token ids, and `at` for 0 up to all plies played; -1 outside the window and after the end."""
+    """The window's token ids, and `at` for 0 up to all plies; -1 outside the window and after the end."""
     characters, at, _ = _written(moves, WINDOW)
     return TOKENS[characters], at
 
 
-def whole_plies(moves: UInt16[np.ndarray, "game ply"]) -> Int[np.ndarray, " game"]:
+def whole_plies(moves: Integer[np.ndarray, "game ply"]) -> Int[np.ndarray, " game"]:
     """How many plies of each game fit wholly into the window."""
     return _written(moves, WINDOW)[2]
 
 
-def movetext(moves: UInt16[np.ndarray, "game ply"]) -> list[str]:
-    """The whole text of each game, as long as it is."""
+def movetext(moves: Integer[np.ndarray, " ply"]) -> str:
+    """The whole text of one game, as long as it is."""
+    return movetexts(moves[None])[0]
+
+
+def movetexts(moves: Integer[np.ndarray, "game ply"]) -> list[str]:
     characters, _, _ = _written(moves, full_width(moves.shape[1]))
     return [row.tobytes().decode().rstrip() for row in characters]
 
@@ -70,17 +73,16 @@ def characters(tokens: UInt8[np.ndarray, "game character"]) -> UInt8[np.ndarray,
 def ascii_rows(texts: list[str]) -> UInt8[np.ndarray, "game character"]:
     """Texts as rows of ASCII characters, filled with spaces, of which each row has at least one."""
     width = 1 + max(map(len, texts), default=0)
-    return np.frombuffer("".join(t.ljust(width) for t in texts).encode("ascii", "replace"), np.uint8).reshape(
-        -1, width
-    )
+    padded = "".join(text.ljust(width) for text in texts).encode("ascii", "replace")
+    return np.frombuffer(padded, np.uint8).reshape(-1, width)
 
 
 def parse(
     characters: UInt8[np.ndarray, "game character"], plies: int
 ) -> tuple[UInt16[np.ndarray, "game ply"], Int[np.ndarray, " game"]]:
-    """The moves of each text, and where its first move stands that is illegal, ambiguous or no move at all, or -1.
+    """The moves of each text, and where the first stands that is illegal, ambiguous or no move at all, or -1.
 
-    A game is read up to that place. A ply counts once a space follows it: cut off, "O-O" may have been "O-O-O".
+    A game is read up to there. A ply counts once a space follows it: cut off, "O-O" may have been "O-O-O".
     """
     moves = np.zeros((len(characters), plies), np.uint16)
     faults = np.full(len(characters), -1, np.int64)
@@ -110,7 +112,7 @@ def begin(out):
 
 @inline
 def write_number(out, n, ply):
-    """Writes the move number and its dot before White's move, nothing before Black's; returns where to go on."""
+    """Writes the number and dot before White's move, nothing before Black's; returns where to go on."""
     if ply % 2:
         return n
     number = ply // 2 + 1
@@ -135,20 +137,18 @@ def write_square(out, n, square):
 @inline
 def write_origin(position, us, kind, masks, out, n, origin, target):
     """As much of the origin as tells it from others of its kind that could go to the same square."""
-    pieces = position[us + kind] & ~(ONE << origin)
+    pieces = ZERO if kind == PAWN else position[us + kind] ^ (ONE << origin)
     rivals = ZERO
     while pieces:
         piece = pieces & (ZERO - pieces)
         rivals |= piece * ((masks[lowest(pieces)] >> target) & ONE)
         pieces ^= piece
-    if rivals:
-        shares_file = rivals & (FILE_A << (origin % EIGHT))
-        if not shares_file or rivals & (RANK_1 << (origin & ~np.uint64(7))):
-            out[n] = A + np.uint8(origin % EIGHT)
-            n += 1
-        if shares_file:
-            out[n] = ONE_DIGIT + np.uint8(origin // EIGHT)
-            n += 1
+    shares_file = rivals & (FILE_A << (origin % EIGHT)) != ZERO
+    shares_rank = rivals & (RANK_1 << (origin & ~np.uint64(7))) != ZERO
+    out[n] = A + np.uint8(origin % EIGHT)
+    n += rivals != ZERO and (shares_rank or not shares_file)
+    out[n] = ONE_DIGIT + np.uint8(origin // EIGHT)
+    n += shares_file
     return n
 
 
@@ -159,24 +159,18 @@ def write_move(position, masks, origin, target, promotion, out, n):
     leaves, lands = ONE << origin, ONE << target
     kind = kind_on(position, us, leaves)
     if kind == KING and (lands == leaves << TWO or lands == leaves >> TWO):
-        out[n], out[n + 1], out[n + 2] = O, MINUS, O
+        out[n], out[n + 1], out[n + 2] = CASTLE, MINUS, CASTLE
         if lands < leaves:
-            out[n + 3], out[n + 4] = MINUS, O
+            out[n + 3], out[n + 4] = MINUS, CASTLE
             return n + 5
         return n + 3
-    takes = side(position, them) & lands
-    if kind == PAWN:
-        if origin % EIGHT != target % EIGHT:
-            out[n], out[n + 1] = A + np.uint8(origin % EIGHT), TAKES
-            n += 2
-    else:
-        out[n] = LETTERS[kind]
-        n += 1
-        if kind != KING:
-            n = write_origin(position, us, kind, masks, out, n, origin, target)
-        if takes:
-            out[n] = TAKES
-            n += 1
+    # Which characters appear is hard to foresee: each is written, and `n` moves on past those that count.
+    takes = side(position, them) & lands != ZERO or (kind == PAWN and origin % EIGHT != target % EIGHT)
+    out[n] = A + np.uint8(origin % EIGHT) if kind == PAWN else LETTERS[kind]
+    n += kind != PAWN or takes
+    n = write_origin(position, us, kind, masks, out, n, origin, target)
+    out[n] = TAKES
+    n += takes
     n = write_square(out, n, target)
     if promotion:
         out[n], out[n + 1] = EQUALS, LETTERS[promotion]
@@ -259,7 +253,7 @@ def read_move(position, masks, text, n, end):
         end -= 1
     if end - n < 2:
         return SIXTY_FOUR, ZERO, ZERO
-    if text[n] == O:
+    if text[n] == CASTLE:
         return read_castling(position, us, masks, text, n, end)
     kind, promotion = KIND_OF[text[n]], ZERO
     if kind:
@@ -290,12 +284,12 @@ def read_castling(position, us, masks, text, n, end):
     origin = lowest(position[us + KING])
     kingside = end - n == 3
     target = origin + TWO if kingside else origin - TWO
+    reads = kingside or end - n == 5
     for i in range(n, end):
-        if text[i] != (O if (i - n) % 2 == 0 else MINUS):
-            return SIXTY_FOUR, ZERO, ZERO
-    if not kingside and end - n != 5 or origin % EIGHT != np.uint64(4) or not (masks[origin] >> target) & ONE:
-        return SIXTY_FOUR, ZERO, ZERO
-    return origin, target, ZERO
+        reads &= text[i] == (CASTLE if (i - n) % 2 == 0 else MINUS)
+    if reads and origin % EIGHT == np.uint64(4) and (masks[origin] >> target) & ONE:
+        return origin, target, ZERO
+    return SIXTY_FOUR, ZERO, ZERO
 
 
 @kernel

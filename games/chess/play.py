@@ -1,6 +1,7 @@
 """Whole arrays of games: random play by a policy, replay, legality. The games' ends are decided here."""
 
 import numpy as np
+from jaxtyping import Integer
 
 from games.bits import GOLDEN, ONE, TWO, ZERO, below, inline, kernel, lowest, mix, nth, popcount, stream
 from games.chess import rules
@@ -26,7 +27,6 @@ from games.chess.kernels import (
     kind_on,
     legal_masks,
     make,
-    origin_target_promotion,
     pack,
     passant,
     play,
@@ -60,7 +60,7 @@ def insufficient(position):
 
 @inline
 def is_same(a, b):
-    """Whether two positions of a game repeat each other; the side to move and en passant are not looked at."""
+    """Whether one position of a game repeats another, with the same side to move and but for en passant."""
     for word in range(12):
         if a[word] != b[word]:
             return False
@@ -77,7 +77,7 @@ def repetitions(game, ply):
         count += np.uint64(is_same(game[earlier], game[ply]))
         earlier -= 2
     if earlier == first and is_same(game[first], game[ply]):
-        # Only the pawn move that begins the count can have allowed en passant: then the position never returns.
+        # Only the pawn move that begins the count can have allowed en passant: such a position never returns.
         us, them = colours(game[first])
         occupied = side(game[first], us) | side(game[first], them)
         count += np.uint64(en_passant_origins(game[first], us, them, occupied) == ZERO)
@@ -179,19 +179,17 @@ def weighted(chances, n, bits):
     return np.uint64(n - 1)
 
 
-@inline
-def chosen(position, masks, count, uniformly, epsilon, weights, bits, ids, chances):
-    """The move that 64 random bits choose, as origin, target and promotion; `ids` and `chances` are scratch."""
-    if uniformly:
-        return nth_move(position, masks, below(count, bits))
+@kernel
+def preferred(position, masks, epsilon, weights, bits, ids, chances):
+    """Which of the legal moves a style chooses by 64 random bits; `ids` and `chances` are scratch."""
     n = legal_ids(position, masks, ids)
     fill_chances(position, ids, n, epsilon, weights, chances)
-    return origin_target_promotion(ids[weighted(chances, n, bits)])
+    return weighted(chances, n, bits)
 
 
 @kernel
 def generate(seed, first, epsilons, weights, opening, moves, styles, texts):
-    """Plays games first, first + 1, ... as `games.core.transcript`; weights[style, gain] are `policies.weights`.
+    """Plays games first, first + 1, ... as `games.core.transcript`; weights[style] as `policies.weights`.
 
     styles[g] gets the drawn style and opening; texts[g] the characters of the game, unless it has none.
     """
@@ -216,13 +214,11 @@ def generate(seed, first, epsilons, weights, opening, moves, styles, texts):
             if ply == moves.shape[1] or count == ZERO or drawn(game, ply):
                 break
             random += GOLDEN
-            uniformly = epsilons[style] == 1.0 or np.uint64(ply) < openers
-            if uniformly:
-                choice = below(count, mix(random))
+            bits = mix(random)
+            if epsilons[style] == 1.0 or np.uint64(ply) < openers:
+                choice = below(count, bits)
             else:
-                k = legal_ids(game[ply], masks, ids)
-                fill_chances(game[ply], ids, k, epsilons[style], weights[style], chances)
-                choice = weighted(chances, k, mix(random))
+                choice = preferred(game[ply], masks, epsilons[style], weights[style], bits, ids, chances)
             origin, target, promotion = nth_move(game[ply], masks, choice)
             if writes:
                 n = write_number(out, n, ply)
@@ -274,9 +270,9 @@ def replay(game, moves, ply, until):
 
 @kernel
 def chances_by_row(moves, rows, order, epsilons, weights, style, found):
-    """found[row, move]: the chance of each move, 0 where it is illegal; `order` sorts the rows by game and ply.
+    """found[row, move]: the chance of each move in the style of its row, 0 where it is illegal.
 
-    Row r is played in style[r]; weights[style, gain] come from `policies.weights`.
+    `order` sorts the rows by game and ply; weights[style] come from `policies.weights`.
     """
     game = np.empty((moves.shape[1] + 1, WORDS), np.uint64)
     game[0] = START
@@ -303,3 +299,25 @@ def keys(moves, lengths, keys):
         for ply in range(lengths[g]):
             key = mix(key + GOLDEN * np.uint64(moves[g, ply]))
         keys[g] = key
+
+
+def results(moves: Integer[np.ndarray, "game ply"]) -> list[str]:
+    """The result of each game as a PGN says it, "*" for one that goes on."""
+    ends = np.zeros(len(moves), np.int64)
+    _ends(moves, ends)
+    return [("*", "1-0", "0-1", "1/2-1/2")[end] for end in ends]
+
+
+@kernel
+def _ends(moves, ends):
+    """ends[g]: 0 game g goes on, 1 White has won, 2 Black has won, 3 a draw."""
+    game = np.empty((moves.shape[1] + 1, WORDS), np.uint64)
+    game[0] = START
+    masks = np.empty(64, np.uint64)
+    for g in range(moves.shape[0]):
+        ply = replay(game, moves[g], 0, moves.shape[1])
+        checks = legal_masks(game[ply], masks)
+        if legal_count(game[ply], masks) == ZERO and checks:
+            ends[g] = 1 + (ply + 1) % 2
+        elif legal_count(game[ply], masks) == ZERO or drawn(game, ply):
+            ends[g] = 3

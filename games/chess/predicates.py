@@ -1,7 +1,7 @@
 """What can be true of a chess position: the planes of predicates, and their values by plain loops.
 
-"Mine" is the side to move, "theirs" the opponent; squares are never turned round. The planes whose name ends in
-`_paper` are what the code of Karvonen et al. 2024 computes, its slips included, with a fixed colour where it fixes one.
+"Mine" is the side to move, "theirs" the opponent; squares are never turned round. The planes whose name ends
+in `_paper` are what the code of Karvonen et al. 2024 computes, its slips and its fixed colours included.
 """
 
 from collections import Counter
@@ -202,7 +202,7 @@ def _of_the_paper() -> tuple[Plane, ...]:
         _fact(
             "fork_paper",
             "fork (paper)",
-            "All unpinned pieces of one kind, pawn to rook, attack twice in sum the targets of one kind worth more.",
+            "Unpinned pieces of one kind, not queens, attack twice in sum targets of one kind worth more.",
         ),
         _fact("pin_paper", "pin (paper)", "A piece of either side is pinned."),
         _fact("en_passant_paper", "legal en passant (paper)", "Some legal move is an en passant capture."),
@@ -367,7 +367,7 @@ def _side(state: State, my: str, white: bool) -> dict[str, int]:
 
 
 def _prey(board: str, origin: int, kinds: str = "") -> list[int]:
-    """The enemy pieces that a piece attacks: those of some kinds, or those worth more than it and the king."""
+    """The enemy pieces that a piece attacks: of some kinds, or the king and those worth more than it."""
     kinds = kinds or PREY[board[origin].upper()]
     white = board[origin].isupper()
     return [s for s in attacks(board, origin) if is_own(board[s], not white) and board[s].upper() in kinds]
@@ -424,7 +424,7 @@ def _mates(state: State) -> bool:
 
 
 def _captured(state: State) -> bool:
-    """Whether the last move captured: a pawn then changed its file, another piece reset the count of half-moves."""
+    """Whether the last move captured: a pawn then changed its file, another piece reset the half-moves."""
     if not state.last:
         return False
     origin, target, promotion = MOVES[state.last]

@@ -68,16 +68,15 @@ def _vocabulary() -> list[Move]:
     for origin in range(64):
         for target in sorted(s for kind in "QN" for ray in RAYS[kind][origin] for s in ray):
             found.append(Move(origin, target))
-            white = origin // 8 == 6
-            if (white or origin // 8 == 1) and target // 8 in (0, 7):
-                if target in CAPTURES[white][origin] or target - origin == (8 if white else -8):
-                    found.extend(Move(origin, target, kind) for kind in "NBRQ")
+            white, last_rank = origin // 8 == 6, (origin // 8, target // 8) in ((6, 7), (1, 0))
+            if last_rank and (target % 8 == origin % 8 or target in CAPTURES[white][origin]):
+                found.extend(Move(origin, target, kind) for kind in "NBRQ")
     return found
 
 
 SQUARES = tuple("abcdefgh"[s % 8] + str(s // 8 + 1) for s in range(64))
-MOVES = (None, *_vocabulary())  # a move's id is its place here; id 0 is no move
-IDS = {move: i for i, move in enumerate(MOVES) if move}
+MOVES = (Move(0, 0), *_vocabulary())  # a move's id is its place here; id 0 is no move
+IDS = {move: i for i, move in enumerate(MOVES) if i}
 UCI = ("start", *(SQUARES[m.origin] + SQUARES[m.target] + m.promotion.lower() for m in MOVES[1:]))
 
 START = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
@@ -170,7 +169,7 @@ def in_check(state: State) -> bool:
 
 
 def pseudo_legal(state: State) -> list[int]:
-    """Ascending ids of the moves by which pieces move as they do, whether or not the own king is then attacked.
+    """Ascending ids of the moves that the pieces can make, whether or not the own king is then attacked.
 
     Castling is among them only where it is legal.
     """
@@ -214,7 +213,7 @@ def _with_promotions(origin: int, target: int, mover: str) -> list[Move]:
 
 
 def _castlings(state: State) -> list[tuple[int, int]]:
-    """The king's origin and target of each castling: no check, no piece between, no attacked square on its way."""
+    """The king's origin and target, where nothing stands between and no square of its way is attacked."""
     found = []
     for right in state.castling:
         if right.isupper() == state.white:

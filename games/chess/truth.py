@@ -1,7 +1,7 @@
 """The planes of `games.chess.predicates` for whole arrays of positions.
 
-A game is replayed once. At each row asked for, the steps that some wanted plane needs fill in a sheet of facts,
-and the wanted words are copied from it.
+A game is replayed once. At each row asked for, the steps that some wanted plane needs fill in a sheet of
+facts, and the wanted words are copied from it.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from games.chess.predicates import ALIASES
 def words(
     moves: UInt16[np.ndarray, "game ply"], rows: Int[np.ndarray, "row 2"], planes: Sequence[str]
 ) -> UInt64[np.ndarray, "row plane"]:
-    """One word for each row (game, plies played) and plane; quickest where a game's rows follow each other."""
+    """One word for each row (game, plies played) and plane; quickest where a game's rows stand in order."""
     found = np.zeros((len(rows), len(planes)), np.uint64)
     _fill_rows(moves, rows, *_wanted(planes), *_sheet(), found)
     return found
@@ -28,7 +28,7 @@ def words(
 def words_at(
     positions: UInt64[np.ndarray, "row 16"], planes: Sequence[str]
 ) -> UInt64[np.ndarray, "row plane"]:
-    """As `words`, for positions as `games.chess.kernels.pack` makes them: none has stood on the board before."""
+    """As `words`, for positions from `games.chess.kernels.pack`: none has stood on the board before."""
     found = np.zeros((len(positions), len(planes)), np.uint64)
     _fill_positions(positions, *_wanted(planes), *_sheet(), found)
     return found
@@ -55,7 +55,7 @@ def _fill_rows(moves, rows, needed, wanted, sheet, record, found):
     for r in range(rows.shape[0]):
         if rows[r, 0] != at or rows[r, 1] < ply:
             at, ply = rows[r, 0], 0
-        ply = replay(game, moves[at], ply, rows[r, 1])
+        ply = replay(game, moves[at], ply, min(rows[r, 1], moves.shape[1]))
         facts.fill(game, ply, needed, masks, sheet, record[0])
         for i in range(wanted.shape[0]):
             found[r, i] = sheet[wanted[i]]

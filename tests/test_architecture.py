@@ -1,0 +1,79 @@
+"""The import order is the reading order, and files stay small enough to read."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md shows the same list
+    "games.draw",
+    "games.core",
+    "games.bits",
+    "games.othello",
+    "games.chess",
+    "games",
+    "boardsae",
+    "boardsae.files",
+    "boardsae.progress",
+    "boardsae.splits",
+    "boardsae.data",
+    "boardsae.pgn",
+    "boardsae.generate",
+    "boardsae.verify",
+    "boardsae.export",
+    "boardsae.show",
+    "boardsae.listing",
+    "boardsae.cli",
+    "boardsae.__main__",
+]
+LINES = 400
+
+
+def sources():
+    return [path for folder in ("games", "boardsae") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def module(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def place(name):
+    """The place of the longest entry that the name is or lies in; a folder of a game counts as one place."""
+    known = [entry for entry in ORDER if name == entry or (entry.count(".") and name.startswith(entry + "."))]
+    return ORDER.index(max(known, key=len))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if (ROOT / (name.replace(".", "/") + ".py")).exists() else node.module for name in inner)
+
+
+def test_modules_import_only_what_stands_above_them():
+    checked = 0
+    for path in sources():
+        mine = module(path)
+        for name in imported(path):
+            if name.split(".")[0] in ("games", "boardsae"):
+                same_game = mine.rsplit(".", 1)[0] == name.rsplit(".", 1)[0] or name.startswith(mine + ".")
+                assert place(name) < place(mine) or same_game, f"{mine} imports {name}"
+                checked += 1
+    assert checked > 40
+
+
+def test_games_know_nothing_of_boardsae():
+    for path in (ROOT / "games").rglob("*.py"):
+        assert not [name for name in imported(path) if name.startswith("boardsae")], path
+
+
+def test_architecture_page_shows_the_order():
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    shown = [line.split()[0] for line in page.split("```")[1].splitlines()[1:] if line.strip()]
+    assert shown == ORDER
+
+
+def test_files_are_short_enough_to_read():
+    long = {str(path.relative_to(ROOT)): n for path in sources() if (n := len(path.read_text().splitlines())) > LINES}
+    assert not long

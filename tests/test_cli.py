@@ -1,0 +1,199 @@
+"""The command line: one clear line and the right exit code, data on stdout, and nothing heavy for --help."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boardsae import cli
+
+HEAVY = {"torch", "transformer_lens", "numba", "matplotlib", "numpy", "chess", "rich"}
+COMMANDS = sorted(
+    command.name or command.callback.__name__.replace("_", "-") for command in cli.app.registered_commands
+)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Runs a command line in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(line):
+        monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_the_walk_through(run):
+    code, out, err = run("generate-data othello6 --games 500 --workers 2")
+    assert (code, out) == (0, "data/othello6\n")
+    assert "500 othello6 games: " in err
+    assert "next: boardsae verify data/othello6" in err
+    code, out, err = run("verify data/othello6 --sample 3")
+    assert (code, out) == (0, "data/othello6 is sound\n")
+    assert "3 games replayed move by move" in err
+    code, out, _ = run("show othello6 --index 3 --ply 7 --svg three.svg")
+    assert code == 0
+    assert "game 3 of data/othello6 (train), after 7 of 31 moves" in out
+    assert "[" in out.splitlines()[1]
+    assert Path("three.svg").read_text().startswith("<svg")
+    code, out, _ = run("export data/othello6 --games 2")
+    assert [len(line.split()) for line in out.splitlines()] == [32, 32]
+    code, out, _ = run("export data/othello6 --format jsonl --split report --games 1")
+    assert json.loads(out)["split"] == "report"
+    code, out, _ = run("export data/othello6 --out games.txt")
+    assert (code, out) == (0, "games.txt\n")
+    assert len(Path("games.txt").read_text().splitlines()) == 500
+
+
+def test_show_needs_no_data_and_no_compiled_code(tmp_path):
+    heavy = "import sys; from boardsae.cli import main\ntry: main()\nexcept SystemExit: pass\nprint('numba' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", heavy, "show", "othello", "--ply", "5"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert "othello, game 0 of seed 0, after 5 of 60 moves" in told.stdout
+    assert told.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_nothing_heavy(command):
+    code = (
+        "import sys\nfrom boardsae.cli import main\ntry: main()\nexcept SystemExit as e: assert not e.code, e.code\n"
+        f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    arguments = [*command.split(), "--help"]
+    told = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.endswith("heavy: []\n")
+    assert len(told.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (
+            "generate-data othelo",
+            2,
+            "no game 'othelo', did you mean 'othello'? there are othello, othello6, chess",
+        ),
+        (
+            "generate-data othello6 --policy unifom",
+            2,
+            "no policy 'unifom', did you mean 'uniform'? there is uniform",
+        ),
+        ("generate-data othello6 --games 0", 2, "expected games to be 1 or more, got 0"),
+        ("generate-data othello6 --games -3", 2, "expected games to be 1 or more, got -3"),
+        ("generate-data othello6 --workers 0", 2, "expected workers to be 1 or more, got 0"),
+        ("generate-data othello6 --seed -1", 2, "expected a seed from 0 to 2**64 - 1, got -1"),
+        ("generate-data othello6 --out file/data", 2, "file"),
+        ("generate-data othello6 --pgn file", 2, "a PGN file holds chess games and othello6 is not chess"),
+        ("generate-data chess --pgn file --policy greedy", 2, "--pgn reads games as they are"),
+        ("generate-data chess --pgn nowhere.pgn", 2, "nowhere.pgn: No such file or directory"),
+        (
+            "verify nowhere",
+            2,
+            "no transcripts in nowhere; make some: boardsae generate-data GAME --out nowhere",
+        ),
+        ("verify data --sample 0", 2, "expected --sample to be 1 or more, got 0"),
+        ("verify broken", 3, "broken/manifest.json is not JSON"),
+        ("export made --format pdf", 2, "no format 'pdf'; there are txt, jsonl, pgn"),
+        ("export made --format pgn", 2, "pgn is for chess, made holds othello6; use txt or jsonl"),
+        (
+            "export made --split tset",
+            2,
+            "no split 'tset', did you mean 'select'? there are train, select, report, duplicate",
+        ),
+        ("export made --games 0", 2, "expected games to be 1 or more, got 0"),
+        ("export made --out file", 2, "file exists; --force replaces it"),
+        (
+            "show othello6 --data made --ply 99",
+            2,
+            "expected --ply from 0 to 32, the length of game 0, got 99",
+        ),
+        (
+            "show othello6 --data made --index 500",
+            2,
+            "expected --index from 0 to 99, the games of made, got 500",
+        ),
+        ("show othello6 --index -1", 2, "expected --index to be 0 or more, got -1"),
+        ("show othello --data made", 2, "expected othello games, made holds othello6"),
+        ("show othello6 --svg file", 2, "file exists; --force replaces it"),
+        ("list gmaes", 2, "no list 'gmaes', did you mean 'games'? there are games, predicates"),
+        ("list predicates chss", 2, "no game 'chss', did you mean 'chess'?"),
+    ],
+)
+def test_bad_input_is_one_line(run, line, code, said):
+    Path("file").write_text("a user's file")
+    Path("broken").mkdir()
+    Path("broken/manifest.json").write_text("{")
+    run("generate-data othello6 --games 100 --out made")
+    got, out, err = run(line)
+    assert (got, out if "show" not in line else "") == (code, "")
+    assert err.startswith("error: " + said), err
+    assert err.count("\n") == 1
+    assert Path("file").read_text() == "a user's file"
+
+
+@pytest.mark.parametrize(
+    "line", ["generate-dat othello", "generate-data", "verify --smple 3 x", "show othello --ply x"]
+)
+def test_usage_errors_exit_2(run, line):
+    code, out, err = run(line)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+
+
+def test_a_full_disk_exits_1(run, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "data")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    code, _, err = run("generate-data othello6 --games 100")
+    assert (code, err.splitlines()[-1]) == (1, "error: data: No space left on device")
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    boardsae = f"{sys.executable} -m boardsae"
+    done = subprocess.run(
+        f"{boardsae} list predicates othello | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "predicate\tgroup\tsquare\timplies\n"
+    assert done.stderr == ""
+
+
+def test_lists_are_tables(run):
+    _, out, _ = run("list games")
+    heading, *lines = [line.split("\t") for line in out.splitlines()]
+    assert [line[0] for line in lines] == ["othello", "othello6", "chess", "chess-pgn"]
+    assert all(len(line) == len(heading) for line in lines)
+    _, out, _ = run("list predicates othello6")
+    table = [line.split("\t") for line in out.splitlines()]
+    assert ["a1 is mine", "mine", "a1", "a1 is occupied"] in table
+    _, out, _ = run("list predicates")
+    assert "othello\tmine\t64\tA disc of the side to move." in out.splitlines()
+
+
+def test_shape_of_stored_arrays(run):
+    run("generate-data othello6 --games 100")
+    moves = np.load("data/othello6/moves.npy")
+    assert (moves.dtype, moves.shape) == (np.uint8, (100, 32))

@@ -1,0 +1,280 @@
+"""Transcripts on disk: the same bytes always, finished after any kill, refused when they are not what they say."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import games
+from boardsae import Broken, data, files, generate
+from boardsae.verify import verify
+from games.core import transcript
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Several blocks out of few games."""
+    monkeypatch.setattr(generate, "BLOCK", 64)
+
+
+def make(folder, count=300, seed=0, workers=1, force=False, game="othello6", policy=None):
+    return generate.from_policy(game, count, seed, policy, workers, folder, force)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def quiet(_line):
+    pass
+
+
+def edit_manifest(folder, **changes):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def rewrite(folder, name, array):
+    """Replaces an array and its hash in the manifest, as a careful forger would."""
+    np.save(folder / f"{name}.npy", array)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][f"{name}.npy"]["sha256"] = files.sha256(folder / f"{name}.npy")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_bytes_do_not_depend_on_workers_or_on_how_many_games_follow(tmp_path):
+    one, two, more = make(tmp_path / "1"), make(tmp_path / "2", workers=2), make(tmp_path / "m", count=600)
+    assert contents(one.folder) == contents(two.folder)
+    assert (more.moves[:300] == one.moves).all()
+    assert (more.split[:300] == one.split).all()
+
+
+def test_games_are_those_of_seed_and_index(tmp_path):
+    made = make(tmp_path / "d", seed=5)
+    policy = made.game.policy("uniform")
+    for index in (0, 63, 64, 299):
+        assert [m for m in made.moves[index].tolist() if m] == transcript(made.game, 5, index, policy)
+
+
+def test_splits_share_no_game(tmp_path):
+    made = make(tmp_path / "d", count=20_000)
+    keys = made.game.keys(np.asarray(made.moves))
+    by_split = [set(keys[made.split == i].tolist()) for i in range(3)]
+    assert not (by_split[0] & by_split[1] or by_split[0] & by_split[2] or by_split[1] & by_split[2])
+    assert sum(map(len, by_split)) == made.manifest["disjoint"]["kept_games"]
+    counted = [facts["games"] for facts in made.manifest["splits"].values()]
+    assert counted == np.bincount(made.split, minlength=4).tolist()
+    assert len(made.transcripts("train").moves) == counted[0]
+
+
+def test_a_finished_folder_is_left_alone(tmp_path, capsys):
+    make(tmp_path / "d")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "d").iterdir()}
+    make(tmp_path / "d")
+    assert "already holds these games" in capsys.readouterr().err
+    assert before == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "d").iterdir()}
+
+
+def test_other_arguments_are_refused_unless_forced(tmp_path):
+    first = contents(make(tmp_path / "d").folder)
+    with pytest.raises(FileExistsError, match="was made with seed 0; --force replaces it"):
+        make(tmp_path / "d", seed=1)
+    assert contents(tmp_path / "d") == first
+    forced = make(tmp_path / "d", seed=1, force=True)
+    assert contents(forced.folder) == contents(make(tmp_path / "fresh", seed=1).folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "fresh"]
+
+
+def test_a_folder_of_something_else_is_never_touched(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "thesis.tex").write_text("years of work")
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match="holds no transcripts"):
+            make(tmp_path / "d", force=force)
+    assert (tmp_path / "d" / "thesis.tex").read_text() == "years of work"
+
+
+def die_at(monkeypatch, moment):
+    """Kills this process for good just before its moment-th write, rename or deletion."""
+    calls = iter(range(10_000))
+
+    def deadly(owner, name):
+        real = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            if next(calls) == moment:
+                os._exit(9)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    for owner, name in [(os, "pwrite"), (os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "unlink")]:
+        deadly(owner, name)
+
+
+def killed(monkeypatch, moment, work):
+    """Runs `work` in a forked child that dies at the moment; says whether it did die."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            die_at(monkeypatch, moment)
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_killed_at_every_write_it_is_never_wrong_and_the_same_command_finishes_it(
+    tmp_path, monkeypatch, forced
+):
+    whole, old = contents(make(tmp_path / "whole").folder), contents(make(tmp_path / "old", seed=9).folder)
+    moment = deaths = 0
+    while True:
+        folder = tmp_path / "d"
+        if forced:
+            shutil.copytree(tmp_path / "old", folder)
+        died = killed(monkeypatch, moment, lambda: make(folder, force=forced))
+        deaths += died
+        if folder.exists():
+            verify(folder, sample=1, log=quiet)
+            assert contents(folder) in (whole, old)
+        make(folder, force=forced)
+        assert contents(folder) == whole
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "old", "whole"]
+        shutil.rmtree(folder)
+        if not died:
+            break
+        moment += 1
+    assert deaths >= 20
+
+
+def test_an_unfinished_folder_of_another_request_is_not_dropped_silently(tmp_path, monkeypatch):
+    assert killed(monkeypatch, 8, lambda: make(tmp_path / "d"))
+    with pytest.raises(FileExistsError, match="unfinished request for something else"):
+        make(tmp_path / "d", seed=1)
+    made = make(tmp_path / "d", seed=1, force=True)
+    assert contents(made.folder) == contents(make(tmp_path / "fresh", seed=1).folder)
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path):
+    import fcntl
+
+    (tmp_path / "d.partial").mkdir()
+    with (tmp_path / "d.partial" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(FileExistsError, match="another process is writing"):
+            make(tmp_path / "d")
+
+
+def test_a_full_disk_is_said_before_it_is_filled_and_survived(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+        with pytest.raises(OSError, match="are free; ask for fewer --games") as caught:
+            make(tmp_path / "d")
+        assert caught.value.errno == errno.ENOSPC
+    with monkeypatch.context() as patch:
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            make(tmp_path / "d")
+    assert contents(make(tmp_path / "d").folder) == contents(make(tmp_path / "fresh").folder)
+
+
+def test_verify_accepts_what_was_made(tmp_path, capsys):
+    made = make(tmp_path / "d")
+    verify(made.folder, sample=None)
+    assert "300 games replayed move by move" in capsys.readouterr().err
+
+
+def truncate(folder):
+    path = folder / "moves.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_byte(folder):
+    path = folder / "moves.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def illegal_move(folder):
+    moves = np.load(folder / "moves.npy")
+    moves[17, 3] = moves[17, 0]
+    rewrite(folder, "moves", moves)
+
+
+def early_end(folder):
+    moves = np.load(folder / "moves.npy")
+    moves[23, 12:] = 0
+    rewrite(folder, "moves", moves)
+
+
+def leaked_game(folder):
+    split = np.load(folder / "split.npy")
+    split[5] = (split[5] + 1) % 3
+    rewrite(folder, "split", split)
+
+
+def copied_game(folder):
+    """A mirror image of a training game in another split."""
+    moves, game = np.load(folder / "moves.npy"), games.load("othello6")
+    moves[7] = game.images[2][moves[6]]
+    rewrite(folder, "moves", moves)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (truncate, "moves.npy is not a readable array|expected uint8"),
+        (flip_a_byte, "moves.npy was changed"),
+        (illegal_move, "game 17 of .* ply 4 is '.*'; legal there: "),
+        (early_end, "game 23 of .* stops after 12 plies"),
+        (leaked_game, "game 5 of .* belongs to '.*', got '.*'"),
+        (copied_game, "game 7 of .* belongs to 'duplicate'"),
+        (lambda folder: edit_manifest(folder, format=99), "has data format 99"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is not JSON"),
+        (lambda folder: (folder / "manifest.json").write_text("[1]"), "expected a JSON object"),
+        (lambda folder: edit_manifest(folder, games=5), "expected 5 games, got 300"),
+        (lambda folder: (folder / "split.npy").unlink(), "split.npy is not a readable array"),
+    ],
+)
+def test_verify_names_the_fault(tmp_path, damage, said):
+    folder = make(tmp_path / "d").folder
+    damage(folder)
+    with pytest.raises(Broken, match=said):
+        verify(folder, sample=1, log=quiet)
+
+
+def test_a_manifest_of_another_engine_version_is_refused(tmp_path):
+    folder = make(tmp_path / "d").folder
+    request = json.loads((folder / "manifest.json").read_text())["request"]
+    edit_manifest(folder, request=request | {"version": 99})
+    with pytest.raises(Broken, match="made by version 99 of othello6"):
+        data.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"count": 0}, "expected games to be 1 or more, got 0"),
+        ({"count": -5}, "expected games to be 1 or more, got -5"),
+        ({"workers": 0}, "expected workers to be 1 or more, got 0"),
+        ({"seed": -1}, "expected a seed from 0"),
+        ({"game": "othelo"}, "no game 'othelo', did you mean 'othello'"),
+        ({"policy": "unifrom"}, "no policy 'unifrom', did you mean 'uniform'"),
+    ],
+)
+def test_bad_requests(tmp_path, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        make(tmp_path / "d", **arguments)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,53 @@
+"""What the documents say is so: commands exist, have help, and are shown."""
+
+import re
+import shlex
+from pathlib import Path
+
+import typer
+
+from boardsae import cli
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "games").rglob("README.md")]
+COMMANDS = typer.main.get_command(cli.app).commands
+
+
+def shown_lines():
+    """Every command line of the pages that calls boardsae, up to a comment."""
+    for page in PAGES:
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(), re.S):
+            for line in block.splitlines():
+                if line.startswith(("boardsae ", "$ boardsae ")):
+                    yield page.name, shlex.split(line.removeprefix("$ "), comments=True)
+
+
+def test_every_command_has_help_and_stands_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    for name, command in COMMANDS.items():
+        assert command.help, name
+        assert all(parameter.help for parameter in command.params if parameter.name != "help"), name
+        assert f"boardsae {name}" in readme, name
+
+
+def test_every_command_line_in_the_pages_exists():
+    lines = list(shown_lines())
+    assert len(lines) >= 8
+    for page, (_, name, *words) in lines:
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, (page, name, words)
+
+
+def test_readme_names_the_commands_that_ci_and_a_stranger_run():
+    readme = (ROOT / "README.md").read_text()
+    assert "make test" in readme
+    assert "make quickstart" in readme
+    assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), re.M)
+
+
+def test_no_page_speaks_of_where_it_was_written():
+    words = re.compile(r"/work/|/tmp/|shared/reference|\bsession\b|pypi-more", re.I)
+    tracked = [p for pattern in ("*.md", "*.py", "*.toml", "Makefile") for p in ROOT.glob(pattern)]
+    tracked += [p for folder in ("games", "boardsae", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
+    for page in tracked:
+        assert not words.search(page.read_text()), page
