@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from boardsae import Broken, __version__
+from boardsae.progress import say
 
 app = typer.Typer(
     help="Did your sparse autoencoder find the board? Transcripts of exact board games, with the truth about them.",
@@ -68,8 +69,8 @@ def generate_data(
     else:
         made = generate.from_policy(game, games, seed, policy, threads, folder, force)
     print(folder)
-    note(generate.summary(made))
-    note(f"next: boardsae verify {folder} · boardsae show {game} --data {folder}")
+    say(generate.summary(made))
+    say(f"next: boardsae verify {folder} · boardsae show {game} --data {folder}")
 
 
 @app.command()
@@ -90,7 +91,7 @@ def verify(
 
     if sample < 1:
         raise ValueError(f"expected --sample to be 1 or more, got {sample}")
-    check(folder, None if full else sample, note)
+    check(folder, None if full else sample)
     print(f"{folder} is sound")
 
 
@@ -133,7 +134,7 @@ def show(
     print(shown.text(colour=sys.stdout.isatty()))
     if svg is not None:
         shown.write_svg(svg, force)
-        note(f"drawn into {svg}")
+        say(f"drawn into {svg}")
 
 
 @app.command("list")
@@ -153,10 +154,6 @@ def list_(
         print(line)
 
 
-def note(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Runs the command line; what a user can cause is one line and an exit code, never a traceback."""
     try:
@@ -173,5 +170,5 @@ def main() -> None:
 
 
 def fail(text: str, code: int) -> NoReturn:
-    note(f"error: {text}")
+    say(f"error: {text}")
     raise SystemExit(code)

@@ -6,7 +6,6 @@ Everything is written into `<folder>.partial`, which is renamed to `<folder>` wh
 import errno
 import fcntl
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import numpy as np
 import games
 from boardsae import __version__, data
 from boardsae.files import ArrayFile, open_array, read_json, sha256, write_json
-from boardsae.progress import progress
+from boardsae.progress import progress, say
 from boardsae.splits import DUPLICATE, SPLITS, distinct, draw_splits
 from games.core import Game, Policy
 
@@ -113,7 +112,7 @@ def make(
     """What the request asks for, from where a killed call left it; never over other data without `force`."""
     above_0("workers", workers)
     if is_made(folder, request, force):
-        print(f"{folder} already holds these games", file=sys.stderr)
+        say(f"{folder} already holds these games")
         return data.load(folder)
     partial = folder.with_name(folder.name + ".partial")
     with begun(partial, request, force):

@@ -5,6 +5,12 @@ import time
 from typing import Protocol, runtime_checkable
 
 
+def say(line: str) -> None:
+    """One line for the person at the terminal, not for the pipe."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
 @runtime_checkable
 class Progress(Protocol):
     def update(self, n: int) -> None: ...
@@ -32,14 +38,14 @@ class Lines:
         self.done += n
         if time.monotonic() - self.last >= 10:
             self.last = time.monotonic()
-            print(self.line(), file=sys.stderr, flush=True)
+            say(self.line())
 
     def line(self) -> str:
         rate = (self.done - self.first) / max(time.monotonic() - self.start, 1e-9)
-        left = (
-            f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 and self.done < self.total else ""
-        )
+        if self.total is None or self.done >= self.total:
+            return f"{self.title}: {self.done:,} {self.unit}, {rate:,.0f}/s"
+        left = f", {(self.total - self.done) / rate:,.0f} s left" if rate else ""
         return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s{left}"
 
     def close(self) -> None:
-        print(self.line(), file=sys.stderr, flush=True)
+        say(self.line())

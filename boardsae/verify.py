@@ -1,20 +1,20 @@
 """Is a folder of transcripts what it says it is? Hashes, legality of every game, splits, truth on a sample."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from boardsae import Broken, data
 from boardsae.files import sha256
-from boardsae.progress import progress
+from boardsae.progress import progress, say
 from boardsae.splits import DUPLICATE, SPLITS, distinct, draw_splits
 from games.core import play_all
 
 BLOCK = 8192
 
 
-def verify(folder: Path, sample: int | None = 100, log=lambda line: print(line, file=sys.stderr)) -> None:
+def verify(folder: Path, sample: int | None = 100, log: Callable[[str], None] = say) -> None:
     """Raises `Broken` with the first fault found. `sample` games (None for all) are replayed by the slow rules."""
     dataset = data.load(folder)
     check_hashes(dataset)

@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import njit, types
-from numba.core import event
+from numba.core import cgutils, config, event
 from numba.extending import intrinsic
 
 
@@ -32,7 +32,7 @@ def _cache_folder() -> Path:
 
 
 CACHE = _cache_folder()
-numba.config.CACHE_DIR = str(CACHE)
+config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
 
 kernel = njit(cache=True, nogil=True)  # called from Python; threads run side by side
 inline = njit(forceinline=True)  # without forceinline LLVM keeps the calls and does not vectorise
@@ -45,7 +45,7 @@ class _Announcement(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         if not self.said:
-            print("compiling kernels, once, about 30 s", file=sys.stderr, flush=True)
+            sys.stderr.write("compiling kernels, once, about 30 s\n")
         self.said = True
 
     def on_end(self, event: event.Event) -> None:
@@ -65,8 +65,7 @@ def _popcount(_context, _word):
 
 
 def _lowest(_context, _word):
-    false = numba.core.cgutils.false_bit
-    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.cttz(args[0], false)
+    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.cttz(args[0], cgutils.false_bit)
 
 
 popcount: Any = intrinsic(_popcount)  # the number of set bits, one instruction

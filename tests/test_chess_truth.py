@@ -228,9 +228,7 @@ TWINS = {
     "pin_paper": lambda b: any(b.is_pinned(c, s) for c in chess.COLORS for s in own(b, c)),
     "en_passant_paper": lambda b: b.has_legal_en_passant(),
     "ambiguous_paper": ambiguous,
-    "pseudo_legal_paper": lambda b: bits(
-        s in {m.to_square for m in b.pseudo_legal_moves} for s in chess.SQUARES
-    ),
+    "pseudo_legal_paper": lambda b: targets(b.pseudo_legal_moves),
     "specific_fork_paper": specific_fork,
     "can_claim_draw_paper": lambda b: b.can_claim_draw(),
     "mate_threat_paper": lambda b: mates(b.mirror()),

@@ -64,7 +64,7 @@ def test_splits_share_no_game(tmp_path):
     made = make(tmp_path / "d", count=20_000)
     keys = made.game.keys(np.asarray(made.moves))
     by_split = [set(keys[made.split == i].tolist()) for i in range(3)]
-    assert not (by_split[0] & by_split[1] or by_split[0] & by_split[2] or by_split[1] & by_split[2])
+    assert len(set.union(*by_split)) == sum(map(len, by_split))
     assert sum(map(len, by_split)) == made.manifest["disjoint"]["kept_games"]
     counted = [facts["games"] for facts in made.manifest["splits"].values()]
     assert counted == np.bincount(made.split, minlength=4).tolist()
@@ -133,9 +133,9 @@ def test_killed_at_every_write_it_is_never_wrong_and_the_same_command_finishes_i
     tmp_path, monkeypatch, forced
 ):
     whole, old = contents(make(tmp_path / "whole").folder), contents(make(tmp_path / "old", seed=9).folder)
+    folder = tmp_path / "d"
     moment = deaths = 0
     while True:
-        folder = tmp_path / "d"
         if forced:
             shutil.copytree(tmp_path / "old", folder)
         died = killed(monkeypatch, moment, lambda: make(folder, force=forced))

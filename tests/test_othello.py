@@ -309,7 +309,7 @@ def test_mirror_images_have_one_key(game):
 
 
 SQUARE_MAPS = {
-    "diagonal": lambda r, c, n: (c, r),
+    "diagonal": lambda r, c, _n: (c, r),
     "other diagonal": lambda r, c, n: (n - 1 - c, n - 1 - r),
     "half turn": lambda r, c, n: (n - 1 - r, n - 1 - c),
 }
