@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 GAME ?= othello6
+# Installed first, because the newest torch brings gigabytes of CUDA: `make test TORCH=torch` takes it all the same.
+TORCH ?= torch==2.13.0
 
 .PHONY: test test-all check quickstart speed clean
 
@@ -27,6 +29,7 @@ speed: $(BIN)/installed  ## our engines beside plain Python ones, both in one ru
 
 $(BIN)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 

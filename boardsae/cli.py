@@ -117,6 +117,29 @@ def export(
 
 
 @app.command()
+def train_gpt(
+    game: GameName,
+    size: Annotated[str, typer.Option(help="nano, small, base or paper.")] = "small",
+    objective: Annotated[str, typer.Option(help="next: the move played; soft: the exact policy.")] = "next",
+    tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
+    data: Annotated[Path | None, typer.Option(help="Transcripts [default: data/GAME].")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the games.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to [default: models/GAME].")] = None,
+) -> None:
+    """Train a GPT on the moves of othello or othello6.
+
+    It reads the training split of --data. A killed call is finished by repeating it, to the same weights.
+    """
+    from boardsae import train_gpt
+
+    folder = out or Path("models") / game
+    recipe = train_gpt.Recipe(str(data or Path("data") / game), size, objective, tokens, seed=seed)
+    for row in train_gpt.train(game, recipe, folder):
+        say(train_gpt.told(row))
+    print(folder)
+
+
+@app.command()
 def show(
     game: GameName,
     index: Annotated[int, typer.Option(help="Which game.")] = 0,

@@ -57,7 +57,7 @@ class ArrayFile:
         self.file = os.open(path, os.O_WRONLY)
 
     def write(self, first: int, rows: np.ndarray) -> None:
-        data = memoryview(np.ascontiguousarray(rows)).cast("B")
+        data = np.ascontiguousarray(rows).data.cast("B")
         at = self.rows_start + first * self.row_bytes
         while data:
             written = os.pwrite(self.file, data, at)

@@ -208,6 +208,8 @@ def write(partial: Path, game: Game, request: dict[str, Any], source: Source, wo
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     bar.close()
+    for file in (*files.values(), done):
+        file.close()
     finish(partial, request, source.facts)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils, config, event
 from numba.extending import intrinsic
@@ -68,8 +69,21 @@ def _lowest(_context, _word):
     return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.cttz(args[0], cgutils.false_bit)
 
 
+def _unpack(context, out, _at, _word):
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        lanes = builder.bitcast(args[2], ir.VectorType(ir.IntType(1), 64))
+        spread = builder.zext(lanes, ir.VectorType(ir.IntType(8), 64))
+        place = builder.gep(array.data, [args[1]])
+        builder.store(spread, builder.bitcast(place, ir.PointerType(spread.type)), align=1)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, types.uint64), codegen
+
+
 popcount: Any = intrinsic(_popcount)  # the number of set bits, one instruction
 lowest: Any = intrinsic(_lowest)  # the index of the lowest set bit, 64 for a word without any
+unpack: Any = intrinsic(_unpack)  # (out, at, word): the bits of a word as 64 bytes of `out`, counted flat from `at`
 
 
 @inline

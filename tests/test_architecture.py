@@ -20,6 +20,8 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.generate",
     "boardsae.verify",
     "boardsae.export",
+    "boardsae.gpt",
+    "boardsae.train_gpt",
     "boardsae.show",
     "boardsae.listing",
     "boardsae.cli",

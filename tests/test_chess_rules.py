@@ -4,7 +4,7 @@ import random
 
 import chess
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games.chess import rules
@@ -25,12 +25,15 @@ def perft(state: rules.State, depth: int) -> int:
     return len(moves) if depth == 1 else sum(perft(rules.play(state, move), depth - 1) for move in moves)
 
 
+IDS = {text: move for move, text in enumerate(rules.UCI)}
+
+
 def ids(moves) -> list[int]:
-    return sorted(rules.UCI.index(move.uci()) for move in moves)
+    return sorted(IDS[move.uci()] for move in moves)
 
 
 def playout(seed: int, plies: int, quiet: float = 0.0):
-    """A random game as (board, state, move) before each ply; `quiet` is how often only reversible moves are drawn."""
+    """A random game as (board, state, move) before each ply; `quiet`: how often only reversible moves are drawn."""
     draw, board, state = random.Random(seed), chess.Board(), rules.start()
     for _ in range(plies):
         moves = rules.legal(state)
@@ -45,7 +48,9 @@ def playout(seed: int, plies: int, quiet: float = 0.0):
 
 def test_vocabulary():
     assert len(rules.UCI) == 1969
-    assert list(rules.MOVES[1:]) == sorted(rules.MOVES[1:], key=lambda m: (*m[:2], " NBRQ".index(m.promotion or " ")))
+    assert list(rules.MOVES[1:]) == sorted(
+        rules.MOVES[1:], key=lambda m: (*m[:2], " NBRQ".index(m.promotion or " "))
+    )
     assert [rules.UCI[i] for i in (0, 1, -1)] == ["start", "a1b1", "h8g8"]
     assert sum(len(text) == 5 for text in rules.UCI[1:]) == 2 * 4 * (8 + 14)
 
@@ -56,9 +61,9 @@ def test_perft(fen):
     assert tuple(perft(state, depth) for depth in range(1, len(PERFT[fen]) + 1)) == PERFT[fen]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_game_is_as_python_chess_plays_it(seed):
-    for board, state, move in playout(seed, 250):
+    for board, state, move in playout(seed, 160):
         assert rules.fen(state) == board.fen(en_passant="fen")
         assert rules.moves(state) == ids(board.legal_moves)
         assert rules.legal(state) == ([] if board.is_game_over() else rules.moves(state))
@@ -68,25 +73,27 @@ def test_a_game_is_as_python_chess_plays_it(seed):
     assert rules.result(state) == board.result()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_pieces_attack_and_may_try(seed):
     for board, state, _ in playout(seed, 60):
         assert rules.pseudo_legal(state) == ids(board.pseudo_legal_moves)
         assert sorted(rules.checkers(state)) == list(board.checkers())
         for square in chess.SQUARES:
             for color in chess.COLORS:
-                assert sorted(rules.attackers(state.board, square, color)) == list(board.attackers(color, square))
+                assert sorted(rules.attackers(state.board, square, color)) == list(
+                    board.attackers(color, square)
+                )
 
 
-def test_quiet_games_are_drawn_as_python_chess_draws_them():
-    ends = set()
-    for seed in range(6):
-        for board, state, _ in playout(seed, 700, quiet=0.999):
-            assert rules.repetitions(state) >= 3 or not board.is_repetition(3)
-            assert rules.can_claim_draw(state) == (board.is_repetition(3) or board.is_fifty_moves())
-            assert bool(rules.legal(state)) != board.is_game_over()
-        ends.add(board.outcome() and board.outcome().termination)
-    assert {chess.Termination.SEVENTYFIVE_MOVES, chess.Termination.FIVEFOLD_REPETITION} & ends
+def test_a_quiet_game_is_drawn_after_75_moves():
+    claims = 0
+    for board, state, _ in playout(1, 400, quiet=0.999):
+        claimable = board.is_repetition(3) or board.is_fifty_moves()
+        assert rules.can_claim_draw(state) == claimable
+        assert bool(rules.legal(state)) != board.is_game_over()
+        claims += claimable
+    assert claims >= 50
+    assert board.is_seventyfive_moves()
 
 
 def test_fifth_repetition_ends_the_game():
@@ -95,7 +102,7 @@ def test_fifth_repetition_ends_the_game():
         assert rules.repetitions(state) == 1 + i // 4
         assert rules.can_claim_draw(state) == (i >= 8)
         assert rules.legal(state)
-        state = rules.play(state, rules.UCI.index(shuffle[i % 4]))
+        state = rules.play(state, IDS[shuffle[i % 4]])
         board.push_uci(shuffle[i % 4])
     assert board.is_fivefold_repetition()
     assert rules.legal(state) == []
@@ -106,7 +113,10 @@ def test_fifth_repetition_ends_the_game():
 @pytest.mark.parametrize(
     ("fen", "counts"),
     [
-        ("4k2r/8/8/8/3p4/8/4P3/R3K3 w - - 0 1", [True, False]),  # d4 could take e3: that position never returns
+        (
+            "4k2r/8/8/8/3p4/8/4P3/R3K3 w - - 0 1",
+            [True, False],
+        ),  # d4 could take e3: that position never returns
         ("3rk3/8/8/8/3p4/8/2P5/3RK3 w - - 0 1", [True, False]),
         ("4k2r/8/8/8/2p5/8/4P3/R3K3 w - - 0 1", [True, True]),  # no pawn stands beside e4
         ("8/8/8/8/k2p3R/8/4P3/4K3 w - - 0 1", [True, True]),  # taking would uncover the rook's check
@@ -117,7 +127,7 @@ def test_only_a_legal_en_passant_makes_a_position_another(fen, counts):
     state, board = rules.from_fen(fen), chess.Board(fen)
     king = "a4a5" if "k2p" in fen else "e8e7"
     for text in (push, king, "e1f1", king[2:] + king[:2], "f1e1"):
-        state = rules.play(state, rules.UCI.index(text))
+        state = rules.play(state, IDS[text])
         board.push_uci(text)
         if text == push:
             first = rules.key(state)
@@ -125,7 +135,9 @@ def test_only_a_legal_en_passant_makes_a_position_another(fen, counts):
     assert board.is_repetition(2) == counts[1]
 
 
-@pytest.mark.parametrize("men", ["", "N", "n", "NN", "Nn", "B", "BB", "bb", "Bb", "Bn", "P", "q", "R", "NNNN", "BBbb"])
+@pytest.mark.parametrize(
+    "men", ["", "N", "n", "NN", "Nn", "B", "BB", "bb", "Bb", "Bn", "P", "q", "R", "NNNN", "BBbb"]
+)
 def test_insufficient_material(men):
     draw = random.Random(men)
     for _ in range(20):
@@ -154,7 +166,8 @@ def test_ends(fen, outcome, result):
     assert bool(rules.legal(state)) == (outcome == "") == (not chess.Board(fen).is_game_over())
 
 
-@given(st.integers(0, 10**6), st.integers(0, 120))
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(0, 80))
 def test_play_never_mutates_and_fen_tells_all_but_the_past(seed, plies):
     state = list(playout(seed, plies + 1))[-1][1]
     before = (str(state), hash(state))

@@ -58,7 +58,8 @@ def test_the_walk_through(run):
 
 
 def test_show_needs_no_data_and_no_compiled_code(tmp_path):
-    code = "import sys; from boardsae.cli import main\ntry: main()\nexcept SystemExit: pass\nprint('numba' in sys.modules)"
+    code = "import sys; from boardsae.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print('numba' in sys.modules)"
     line = [sys.executable, "-c", code, "show", "othello", "--ply", "5"]
     told = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert "othello, game 0 of seed 0, after 5 of 60 moves" in told.stdout

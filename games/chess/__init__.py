@@ -122,8 +122,9 @@ class Chess:
 
     def legal_moves(self, moves: Moves, rows: Rows) -> Bool[np.ndarray, "row move"]:
         """All False where the game is over."""
-        uniform = self.probabilities_by_row(moves, rows, np.ones(len(rows)), np.ones(len(rows)))
-        return uniform > 0
+        legal = np.zeros((len(rows), len(self.moves)), bool)
+        self._fill_chances(moves, rows, np.ones(len(rows)), np.ones(len(rows)), legal)  # True where above 0
+        return legal
 
     def probabilities_by_row(
         self,
@@ -133,14 +134,17 @@ class Chess:
         temperature: Float[np.ndarray, " row"],
     ) -> Float[np.ndarray, "row move"]:
         """The chance of each move in the row's style, 0 where it is illegal; all 0 where the game is over."""
+        chances = np.zeros((len(rows), len(self.moves)))
+        self._fill_chances(moves, rows, epsilon, temperature, chances)
+        return chances
+
+    def _fill_chances(self, moves: Moves, rows: Rows, epsilon: Any, temperature: Any, found: Any) -> None:
         from games.chess import play
 
         styles, style = np.unique(np.stack([epsilon, temperature], axis=1), axis=0, return_inverse=True)
-        chances = np.zeros((len(rows), len(self.moves)))
-        order = np.lexsort((rows[:, 1], rows[:, 0]))
         epsilons, weights = _styles([Style(*pair) for pair in styles.tolist()])
-        play.chances_by_row(moves, rows, order, epsilons, weights, style.reshape(-1), chances)
-        return chances
+        order = np.lexsort((rows[:, 1], rows[:, 0]))
+        play.chances_by_row(moves, rows, order, epsilons, weights, style.reshape(-1), found)
 
 
 def _styles(styles: Sequence[Style]) -> tuple[Float[np.ndarray, " style"], Float[np.ndarray, "style gain"]]:

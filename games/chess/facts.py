@@ -1,6 +1,7 @@
-"""What the kernels find out about one position: each step fills in some planes on a sheet of facts.
+"""What the kernels find out about the positions of a game: each step fills in some planes on sheets of facts.
 
-A sheet is a record with one 64-bit field a plane, named as in `games.chess.predicates`.
+A sheet is a record with one 64-bit field a plane, named as in `games.chess.predicates`. All positions of a game
+stand in an array, row p the one after p plies; two rows after the last are free for looking ahead.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from games.chess import kernels as chess
 from games.chess import predicates, rules
 from games.chess.kernels import BISHOP, FLAGS, KING, KNIGHT, LAST, PAWN, PLY, QUEEN, ROOK, SIX, SIXTEEN
 from games.chess.play import DARK, drawn, repetitions
+from games.chess.tables import KNIGHT_ATTACKS, ORIGIN, PROMOTION, TARGET
 
 SHEET = np.dtype([(plane.name, np.uint64) for plane in predicates.PLANES])
 NAMES = tuple(SHEET.fields or ())
@@ -41,9 +43,10 @@ STEPS = {
         *("pin", "fork_paper", "specific_fork_paper"),
     ),
     "move": (
-        *("legal", "check", "checked_by", "double_check", "can_capture_queen", "ambiguous"),
+        *("legal", "check", "checked_by", "double_check", "can_capture_queen"),
         *("en_passant", "en_passant_to", "legal_moves_paper", "can_capture_queen_paper"),
     ),
+    "rival": ("ambiguous",),
     "pseudo": ("pseudo_legal",),
     "reply": ("can_check", "mate_in_one"),
     "threat": ("mate_threat",),
@@ -51,7 +54,7 @@ STEPS = {
     "announce": ("can_claim_draw_paper",),
 }
 REST = tuple(name for name in NAMES if not any(name in planes for planes in STEPS.values()))
-COUNT, PLACE, ATTACK, PIN, MOVE, PSEUDO, REPLY, THREAT, END, ANNOUNCE = range(len(STEPS) + 1)
+COUNT, PLACE, ATTACK, PIN, MOVE, RIVAL, PSEUDO, REPLY, THREAT, END, ANNOUNCE = range(len(STEPS) + 1)
 
 
 def steps(planes: set[str]) -> np.ndarray:
@@ -59,87 +62,96 @@ def steps(planes: set[str]) -> np.ndarray:
     return np.array([bool(planes.intersection(filled)) for filled in (REST, *STEPS.values())])
 
 
-@kernel
-def fill(game, ply, needed, masks, words, sheet):
-    """Fills in the needed steps for the position after `ply` plies; `words` is the sheet as an array.
+@inline
+def fill(game, plies, needed, masks, words, sheets):
+    """Fills in the needed steps of a sheet for each of some plies of a game; `words` are the same sheets as an array.
 
-    The next two rows of `game`, and three boards of masks, are scratch.
+    A step runs through all plies before the next one starts. Two boards of masks are scratch.
     """
-    position = game[ply]
-    us, them = chess.colours(position)
-    own, foe = chess.side(position, us), chess.side(position, them)
     if needed[COUNT]:
-        count(position, us, them, own | foe, sheet)
+        count(game, plies, sheets)
     if needed[PLACE]:
-        place(position, us, them, own, foe, words, sheet)
+        place(game, plies, words, sheets)
     if needed[ATTACK]:
-        attack(position, us, them, own, foe, sheet)
+        attack(game, plies, sheets)
     if needed[PIN]:
-        pin(position, us, them, own, foe, sheet)
+        pin(game, plies, sheets)
+    if needed[RIVAL]:
+        rival(game, plies, masks[0], sheets)
     if needed[PSEUDO]:
-        chess.pseudo_masks(position, masks[0])
-        sheet.pseudo_legal = union(masks[0])
-    if needed[MOVE] or needed[REPLY] or needed[THREAT] or needed[END] or needed[ANNOUNCE]:
-        checks = chess.legal_masks(position, masks[0])
-        if needed[MOVE]:
-            move(position, us, them, own | foe, checks, masks[0], sheet)
-        if needed[END]:
-            end(game, ply, checks, masks[0], sheet)
-        if needed[REPLY] or needed[ANNOUNCE]:
-            found = outlook(game, ply, masks, needed[ANNOUNCE])
-            sheet.can_check = found & CHECKS != ZERO
-            sheet.mate_in_one = found & MATES != ZERO
-            sheet.can_claim_draw_paper = found & DRAWS != ZERO
-        if needed[THREAT]:
-            sheet.mate_threat = checks == ZERO and is_mate_threat(game, ply, masks)
+        pseudo(game, plies, masks[0], sheets)
+    if needed[MOVE]:
+        move(game, plies, masks[0], sheets)
+    if needed[END]:
+        end(game, plies, masks[0], sheets)
+    if needed[REPLY] or needed[ANNOUNCE]:
+        reply(game, plies, needed[ANNOUNCE], masks, sheets)
+    if needed[THREAT]:
+        threat(game, plies, masks, sheets)
 
 
 @inline
-def place(position, us, them, own, foe, words, sheet):
-    sheet.occupied = own | foe
-    sheet.empty = ~(own | foe)
-    sheet.mine = own
-    sheet.theirs = foe
-    sheet.white = foe if us else own
-    sheet.black = own if us else foe
-    for i in range(6):
-        kind = np.uint64(i)
-        words[MY + i] = position[us + kind]
-        words[THEIR + i] = position[them + kind]
-        words[WHITE + i] = position[kind]
-        words[BLACK + i] = position[SIX + kind]
-        words[PAPER_WHITE + i] = position[kind] & ~START[i]
-        words[PAPER_BLACK + 5 - i] = position[SIX + kind] & ~START[6 + i]
+def sides(position):
+    """The first words of the side to move and of its opponent, and all the pieces of each."""
+    us, them = chess.colours(position)
+    return us, them, chess.side(position, us), chess.side(position, them)
 
 
-@inline
-def attack(position, us, them, own, foe, sheet):
-    mine = chess.attacked(position, us, own | foe)
-    theirs = chess.attacked(position, them, own | foe)
-    sheet.my_attacks = mine
-    sheet.their_attacks = theirs
-    sheet.threat_paper = mine if us else theirs
-    sheet.my_hanging = own & theirs & ~mine & ~position[us + KING]
-    sheet.their_hanging = foe & mine & ~theirs & ~position[them + KING]
-    sheet.my_hanging_piece = sheet.my_hanging != ZERO
-    sheet.their_hanging_piece = sheet.their_hanging != ZERO
+@kernel
+def place(game, plies, words, sheets):
+    for i in range(plies.shape[0]):
+        position, sheet = game[plies[i]], sheets[i]
+        us, them, own, foe = sides(position)
+        sheet.occupied = own | foe
+        sheet.empty = ~(own | foe)
+        sheet.mine = own
+        sheet.theirs = foe
+        sheet.white = foe if us else own
+        sheet.black = own if us else foe
+        for k in range(6):
+            kind = np.uint64(k)
+            words[i, MY + k] = position[us + kind]
+            words[i, THEIR + k] = position[them + kind]
+            words[i, WHITE + k] = position[kind]
+            words[i, BLACK + k] = position[SIX + kind]
+            words[i, PAPER_WHITE + k] = position[kind] & ~START[k]
+            words[i, PAPER_BLACK + 5 - k] = position[SIX + kind] & ~START[6 + k]
 
 
-@inline
-def pin(position, us, them, own, foe, sheet):
-    sheet.my_pinned, sheet.my_pinned_by = pins(position, us, them, own, foe)
-    sheet.their_pinned, sheet.their_pinned_by = pins(position, them, us, foe, own)
-    sheet.my_pin = sheet.my_pinned != ZERO
-    sheet.their_pin = sheet.their_pinned != ZERO
-    sheet.pin = sheet.my_pin | sheet.their_pin
-    free, occupied = own & ~sheet.my_pinned, own | foe
-    sheet.my_forking, sheet.their_forked, paper, knights = forks(position, us, them, free, occupied)
-    sheet.fork_paper = paper
-    sheet.specific_fork_paper = knights
-    free = foe & ~sheet.their_pinned
-    sheet.their_forking, sheet.my_forked, paper, knights = forks(position, them, us, free, occupied)
-    sheet.my_fork = sheet.my_forking != ZERO
-    sheet.their_fork = sheet.their_forking != ZERO
+@kernel
+def attack(game, plies, sheets):
+    for i in range(plies.shape[0]):
+        position, sheet = game[plies[i]], sheets[i]
+        us, them, own, foe = sides(position)
+        mine = chess.attacked(position, us, own | foe)
+        theirs = chess.attacked(position, them, own | foe)
+        sheet.my_attacks = mine
+        sheet.their_attacks = theirs
+        sheet.threat_paper = mine if us else theirs
+        sheet.my_hanging = own & theirs & ~mine & ~position[us + KING]
+        sheet.their_hanging = foe & mine & ~theirs & ~position[them + KING]
+        sheet.my_hanging_piece = sheet.my_hanging != ZERO
+        sheet.their_hanging_piece = sheet.their_hanging != ZERO
+
+
+@kernel
+def pin(game, plies, sheets):
+    for i in range(plies.shape[0]):
+        position, sheet = game[plies[i]], sheets[i]
+        us, them, own, foe = sides(position)
+        sheet.my_pinned, sheet.my_pinned_by = pins(position, us, them, own, foe)
+        sheet.their_pinned, sheet.their_pinned_by = pins(position, them, us, foe, own)
+        sheet.my_pin = sheet.my_pinned != ZERO
+        sheet.their_pin = sheet.their_pinned != ZERO
+        sheet.pin = sheet.my_pin | sheet.their_pin
+        free = own & ~sheet.my_pinned
+        sheet.my_forking, sheet.their_forked, paper, knights = forks(position, us, them, free, own | foe)
+        sheet.fork_paper = paper
+        sheet.specific_fork_paper = knights
+        free = foe & ~sheet.their_pinned
+        sheet.their_forking, sheet.my_forked, paper, knights = forks(position, them, us, free, own | foe)
+        sheet.my_fork = sheet.my_forking != ZERO
+        sheet.their_fork = sheet.their_forking != ZERO
 
 
 @inline
@@ -190,7 +202,7 @@ def attacks_of(kind, square, first, occupied):
     if kind == PAWN:
         return chess.pawn_attacks(square, np.uint64(first != ZERO))
     if kind == KNIGHT:
-        return chess.KNIGHT_ATTACKS[square]
+        return KNIGHT_ATTACKS[square]
     found = ZERO
     if kind != ROOK:
         found |= chess.bishop_attacks(square, occupied)
@@ -199,27 +211,36 @@ def attacks_of(kind, square, first, occupied):
     return found
 
 
-@inline
-def move(position, us, them, occupied, checks, masks, sheet):
-    legal, queens = union(masks), position[them + QUEEN]
-    sheet.legal = legal
-    sheet.legal_moves_paper = ZERO if us else legal
-    sheet.check = checks != ZERO
-    sheet.double_check = popcount(checks) == TWO
-    by = ZERO
-    for kind in range(5):
-        by |= np.uint64(checks & position[them + np.uint64(kind)] != ZERO) << np.uint64(kind)
-    sheet.checked_by = by
-    sheet.can_capture_queen = legal & queens != ZERO
-    sheet.can_capture_queen_paper = (
-        queens and legal >> (np.uint64(63) - chess.zeros_above(queens)) & ONE != ZERO
-    )
-    passant = ZERO
-    if chess.en_passant_origins(position, us, them, occupied):
-        passant = chess.passant(position)
-    sheet.en_passant_to = passant
-    sheet.en_passant = passant != ZERO
-    sheet.ambiguous = is_ambiguous(position, us, masks)
+@kernel
+def pseudo(game, plies, masks, sheets):
+    for i in range(plies.shape[0]):
+        chess.pseudo_masks(game[plies[i]], masks)
+        sheets[i].pseudo_legal = union(masks)
+
+
+@kernel
+def move(game, plies, masks, sheets):
+    for i in range(plies.shape[0]):
+        position, sheet = game[plies[i]], sheets[i]
+        us, them, own, foe = sides(position)
+        checks = chess.legal_masks(position, masks)
+        legal, queens = union(masks), position[them + QUEEN]
+        sheet.legal = legal
+        sheet.legal_moves_paper = ZERO if us else legal
+        sheet.check = checks != ZERO
+        sheet.double_check = popcount(checks) == TWO
+        by = ZERO
+        for kind in range(5):
+            by |= np.uint64(checks & position[them + np.uint64(kind)] != ZERO) << np.uint64(kind)
+        sheet.checked_by = by
+        sheet.can_capture_queen = legal & queens != ZERO
+        highest = ZERO if queens == ZERO else chess.TOP >> chess.zeros_above(queens)
+        sheet.can_capture_queen_paper = legal & highest != ZERO
+        passant = ZERO
+        if chess.en_passant_origins(position, us, them, own | foe):
+            passant = chess.passant(position)
+        sheet.en_passant_to = passant
+        sheet.en_passant = passant != ZERO
 
 
 @inline
@@ -230,51 +251,58 @@ def union(masks):
     return found
 
 
-@inline
-def is_ambiguous(position, us, masks):
-    twice = ZERO
-    for kind in range(5):
-        once = ZERO
-        pieces = position[us + np.uint64(kind)]
-        while pieces:
-            targets = masks[lowest(pieces)]
-            twice |= once & targets
-            once |= targets
-            pieces &= pieces - ONE
-    return twice != ZERO
+@kernel
+def rival(game, plies, masks, sheets):
+    """Whether two pieces of a kind may go to one square; a pawn's four promotions there are one piece's."""
+    for i in range(plies.shape[0]):
+        position, twice = game[plies[i]], ZERO
+        us, _ = chess.colours(position)
+        chess.legal_masks(position, masks)
+        for kind in range(5):
+            once, pieces = ZERO, position[us + np.uint64(kind)]
+            while pieces:
+                targets = masks[lowest(pieces)]
+                twice |= once & targets
+                once |= targets
+                pieces &= pieces - ONE
+        sheets[i].ambiguous = twice != ZERO
 
 
-@inline
-def count(position, us, them, occupied, sheet):
-    flags, black = position[FLAGS], us != ZERO
-    sheet.white_to_move = not black
-    sheet.castling = flags >> ONE & np.uint64(15)
-    sheet.my_castling_side = sheet.castling >> (TWO if black else ZERO) & THREE
-    sheet.my_castling = sheet.my_castling_side != ZERO
-    mine, theirs = material(position, us), material(position, them)
-    sheet.my_material = ladder(mine, 39)
-    sheet.their_material = ladder(theirs, 39)
-    sheet.lead = ladder(np.int64(mine) - np.int64(theirs) + 21, 41)
-    sheet.ply = ladder(position[PLY] >> TWO, 64)
-    sheet.my_queen_present = position[us + QUEEN] != ZERO
-    sheet.their_queen_present = position[them + QUEEN] != ZERO
-    sheet.my_bishop_pair = is_pair(position[us + BISHOP])
-    sheet.their_bishop_pair = is_pair(position[them + BISHOP])
-    sheet.bishop_pair_paper = popcount(position[us + BISHOP]) >= TWO
-    sheet.my_rooks_connected = are_connected(position[us + ROOK], occupied)
-    sheet.their_rooks_connected = are_connected(position[them + ROOK], occupied)
-    sheet.castling_kingside_paper = sheet.my_castling_side & ONE
-    sheet.castling_queenside_paper = sheet.my_castling_side >> ONE
-    last(position, them, sheet)
+@kernel
+def count(game, plies, sheets):
+    for i in range(plies.shape[0]):
+        position, sheet = game[plies[i]], sheets[i]
+        us, them, own, foe = sides(position)
+        rights = position[FLAGS] >> ONE & np.uint64(15)
+        mine = rights >> TWO if us else rights & THREE
+        sheet.white_to_move = us == ZERO
+        sheet.castling = rights
+        sheet.my_castling = mine != ZERO
+        sheet.my_castling_side = mine
+        sheet.castling_kingside_paper = mine & ONE
+        sheet.castling_queenside_paper = mine >> ONE
+        my_material, their_material = material(position, us), material(position, them)
+        sheet.my_material = ladder(my_material, 39)
+        sheet.their_material = ladder(their_material, 39)
+        sheet.lead = ladder(my_material - their_material + 21, 41)
+        sheet.ply = ladder(np.int64(position[PLY] >> TWO), 64)
+        sheet.my_queen_present = position[us + QUEEN] != ZERO
+        sheet.their_queen_present = position[them + QUEEN] != ZERO
+        sheet.my_bishop_pair = is_pair(position[us + BISHOP])
+        sheet.their_bishop_pair = is_pair(position[them + BISHOP])
+        sheet.bishop_pair_paper = popcount(position[us + BISHOP]) >= TWO
+        sheet.my_rooks_connected = are_connected(position[us + ROOK], own | foe)
+        sheet.their_rooks_connected = are_connected(position[them + ROOK], own | foe)
+        last(position, them, sheet)
 
 
 @inline
 def last(position, them, sheet):
     """The last move; a pawn that captured changed its file, any other piece that captured reset the clock."""
     move = position[LAST]
-    origin, target = chess.ORIGIN[move], chess.TARGET[move]
+    origin, target = ORIGIN[move], TARGET[move]
     played = np.uint64(move != ZERO)
-    was_pawn = chess.PROMOTION[move] != ZERO or position[them + PAWN] >> target & ONE != ZERO
+    was_pawn = PROMOTION[move] != ZERO or position[them + PAWN] >> target & ONE != ZERO
     changed_file = (origin ^ target) & np.uint64(7) != ZERO
     sheet.moved_from = played << origin
     sheet.moved_to = played << target
@@ -285,13 +313,13 @@ def last(position, them, sheet):
 def material(position, us):
     minor = popcount(position[us + KNIGHT] | position[us + BISHOP])
     major = FIVE * popcount(position[us + ROOK]) + NINE * popcount(position[us + QUEEN])
-    return popcount(position[us + PAWN]) + THREE * minor + major
+    return np.int64(popcount(position[us + PAWN]) + THREE * minor + major)
 
 
 @inline
 def ladder(n, rungs):
-    """The lowest n of up to 64 bits."""
-    n = max(min(np.int64(n), rungs), 0)
+    """The lowest n of some bits, of which there are 64 at most."""
+    n = max(min(n, rungs), 0)
     return FULL if n == 64 else (ONE << np.uint64(n)) - ONE
 
 
@@ -309,13 +337,16 @@ def are_connected(rooks, occupied):
     return found != ZERO
 
 
-@inline
-def end(game, ply, checks, masks, sheet):
-    stuck = union(masks) == ZERO
-    sheet.over = stuck or drawn(game, ply)
-    sheet.checkmate = stuck and checks != ZERO
-    sheet.stalemate = stuck and checks == ZERO
-    sheet.can_claim_draw = is_claimable(game, ply, masks)
+@kernel
+def end(game, plies, masks, sheets):
+    for i in range(plies.shape[0]):
+        sheet = sheets[i]
+        checks = chess.legal_masks(game[plies[i]], masks)
+        stuck = union(masks) == ZERO
+        sheet.over = stuck or drawn(game, plies[i])
+        sheet.checkmate = stuck and checks != ZERO
+        sheet.stalemate = stuck and checks == ZERO
+        sheet.can_claim_draw = is_claimable(game, plies[i], masks)
 
 
 @inline
@@ -329,8 +360,38 @@ CHECKS, MATES, DRAWS = ONE, TWO, np.uint64(4)
 
 
 @kernel
-def outlook(game, ply, masks, announce):
-    """What some legal move does: CHECKS, MATES, and if `announce` is set DRAWS: a draw can be claimed."""
+def reply(game, plies, announce, masks, sheets):
+    for i in range(plies.shape[0]):
+        sheet, later = sheets[i], game[plies[i] + 1 : plies[i] + 2]
+        kept = later.copy()
+        chess.legal_masks(game[plies[i]], masks[0])
+        found = outlook(game, plies[i], announce, masks)
+        sheet.can_check = found & CHECKS != ZERO
+        sheet.mate_in_one = found & MATES != ZERO
+        sheet.can_claim_draw_paper = found & DRAWS != ZERO
+        later[:] = kept
+
+
+@kernel
+def threat(game, plies, masks, sheets):
+    """Whether the opponent could mate if the side to move passed; it may not pass when in check."""
+    for i in range(plies.shape[0]):
+        later = game[plies[i] + 1 : plies[i] + 3]
+        kept = later.copy()
+        later[0] = game[plies[i]]
+        later[0, FLAGS] = (later[0, FLAGS] ^ ONE) & ~JUMPED
+        chess.legal_masks(later[0], masks[0])
+        found = outlook(game, plies[i] + 1, False, masks)
+        sheets[i].mate_threat = found & MATES != ZERO and not is_check(game[plies[i]])
+        later[:] = kept
+
+
+@kernel
+def outlook(game, ply, announce, masks):
+    """What some legal move of masks[0] does: CHECKS, MATES, and if `announce` is set DRAWS: a draw can be claimed.
+
+    The row after `ply` and masks[1] are scratch.
+    """
     position, after = game[ply], game[ply + 1]
     us, _ = chess.colours(position)
     promoting, found = chess.promoting(position, us), ZERO
@@ -358,18 +419,8 @@ def is_check(position):
     us, them = chess.colours(position)
     occupied, queens = chess.side(position, us) | chess.side(position, them), position[them + QUEEN]
     king = lowest(position[us + KING])
-    checks = chess.KNIGHT_ATTACKS[king] & position[them + KNIGHT]
+    checks = KNIGHT_ATTACKS[king] & position[them + KNIGHT]
     checks |= chess.pawn_attacks(king, us != ZERO) & position[them + PAWN]
     checks |= chess.rook_attacks(king, occupied) & (position[them + ROOK] | queens)
     checks |= chess.bishop_attacks(king, occupied) & (position[them + BISHOP] | queens)
     return checks != ZERO
-
-
-@inline
-def is_mate_threat(game, ply, masks):
-    """Whether the opponent could mate if the side to move passed."""
-    passed = game[ply + 1]
-    passed[:] = game[ply]
-    passed[FLAGS] = (passed[FLAGS] ^ ONE) & ~JUMPED
-    chess.legal_masks(passed, masks[1])
-    return outlook(game, ply + 1, masks[1:], False) & MATES != ZERO

@@ -10,6 +10,8 @@ A colour's pieces start at word 0 or 6; kinds count 0 to 5 from pawn to king. Sl
 subtracting along each line ("obstruction difference"): no tables of magic numbers.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import UInt64
 from numba import types
@@ -57,11 +59,11 @@ def pack(state: rules.State) -> UInt64[np.ndarray, "16"]:
     return words
 
 
-@intrinsic
-def zeros_above(_context, _word):  # type: ignore[no-untyped-def]
-    """How many zero bits stand above the highest set bit; the word must not be 0."""
-    false = cgutils.false_bit
-    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.ctlz(args[0], false)
+def _zeros_above(_context, _word):
+    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.ctlz(args[0], cgutils.false_bit)
+
+
+zeros_above: Any = intrinsic(_zeros_above)  # how many zeros stand above the highest set bit
 
 
 @inline

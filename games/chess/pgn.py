@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
 from games.chess import rules
-from games.chess.notation import movetexts
+from games.chess.notation import movetext
 from games.chess.play import results
 
 IDS = {text: move for move, text in enumerate(rules.UCI)}
@@ -35,14 +35,16 @@ class Report:
 def read(path: Path, max_plies: int, report: Report) -> Iterator[list[int]]:
     """The move ids of each standard game of a .pgn, .pgn.gz or .pgn.zst file, up to `max_plies` of them.
 
-    Moves after a draw by rule (fivefold repetition, 75 moves, insufficient material) are cut. The report is
-    complete when the iterator is exhausted.
+    Moves after a draw by rule (fivefold repetition, 75 moves, insufficient material) are cut. The report always
+    accounts for what was read; games that it already holds at the start are passed over.
     """
     import chess.pgn
 
     reader = _reader(max_plies)
     with _quiet("chess.pgn"), _opened(path) as file:
         try:
+            for _ in range(report.games + report.skipped.total()):
+                chess.pgn.skip_game(file)
             while (game := chess.pgn.read_game(file, Visitor=reader)) is not None:
                 if game.fault:
                     report.skipped[game.fault] += 1
@@ -116,16 +118,14 @@ def _quiet(name: str) -> Iterator[None]:
         logger.disabled = was
 
 
-def _opened(path: Path) -> TextIO:
+def _opened(path: Path) -> io.TextIOWrapper:
     if path.suffix == ".gz":
         raw: Any = gzip.GzipFile(path)
     elif path.suffix == ".zst":
         try:
             import zstandard
         except ModuleNotFoundError:
-            raise ValueError(
-                f"{path.name} needs zstandard; pip install 'boardsae[zstd]'"
-            ) from None
+            raise ValueError(f"{path.name} needs zstandard; pip install 'boardsae[zstd]'") from None
         # Published collections are many frames in a row, of which only the first is read by default.
         raw = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
     else:
@@ -141,13 +141,9 @@ def _zstd_errors() -> tuple[type[Exception], ...]:
     return (ZstdError,)
 
 
-def write(moves: Integer[np.ndarray, "game ply"], first: int = 0, event: str = "boardsae") -> Iterator[str]:
-    """Each game as PGN, numbered from `first` in its Round; a game that goes on has the result "*"."""
-    for number, (text, result) in enumerate(zip(movetexts(moves), results(moves), strict=True), first):
-        yield _game(text, result, number, event)
-
-
-def _game(text: str, result: str, number: int, event: str) -> str:
+def game_text(moves: Integer[np.ndarray, " ply"], number: int, event: str = "boardsae") -> str:
+    """One game as PGN, its number in the header Round; a game that goes on has the result "*"."""
+    (result,) = results(moves[None])
     tags = {
         "Event": event,
         "Site": "?",
@@ -158,5 +154,5 @@ def _game(text: str, result: str, number: int, event: str) -> str:
         "Result": result,
     }
     headers = "".join(f'[{name} "{value}"]\n' for name, value in tags.items())
-    line = f"{text[1:].replace('.', '. ')} {result}".strip()
+    line = f"{movetext(moves)[1:].replace('.', '. ')} {result}".strip()
     return f"{headers}\n{textwrap.fill(line, 79, break_on_hyphens=False)}\n\n"

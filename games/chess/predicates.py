@@ -384,7 +384,7 @@ def _move(state: State) -> dict[str, int]:
     )
     ways = {(board[MOVES[m].origin], MOVES[m].target, MOVES[m].origin) for m in legal}
     en_passant = {MOVES[m].target for m in legal if rules.is_en_passant(state, m)}
-    last = MOVES[state.last]
+    last, played = MOVES[state.last], int(state.last != 0)
     rights = [right in state.castling for right in CASTLINGS]
     mine = rights[:2] if me else rights[2:]
     outcome = rules.outcome(state)
@@ -407,8 +407,8 @@ def _move(state: State) -> dict[str, int]:
         "my_castling_side": bits(mine),
         "lead": bits(material(board, me) - material(board, not me) >= t for t in LEAD),
         "ply": bits(state.ply >= t for t in PLIES),
-        "moved_from": where(lambda s: last and s == last.origin),
-        "moved_to": where(lambda s: last and s == last.target),
+        "moved_from": played << last.origin,
+        "moved_to": played << last.target,
         "captured": int(_captured(state)),
         "over": int(outcome != ""),
         "checkmate": int(outcome == "checkmate"),

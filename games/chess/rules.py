@@ -348,10 +348,8 @@ def san(state: State, move: int) -> str:
         return ("O-O" if target > origin else "O-O-O") + suffix
     kind = state.board[origin].upper()
     takes = "x" if captured(state, move) != "." else ""
-    if kind == "P":
-        name = SQUARES[origin][0] if takes else ""
-    else:
-        name = kind + _disambiguation(state, origin, target)
+    file = SQUARES[origin][0] if takes else ""
+    name = file if kind == "P" else kind + _disambiguation(state, origin, target)
     return name + takes + SQUARES[target] + (f"={promotion}" if promotion else "") + suffix
 
 

@@ -1,7 +1,7 @@
 """The planes of `games.chess.predicates` for whole arrays of positions.
 
-A game is replayed once. At each row asked for, the steps that some wanted plane needs fill in a sheet of
-facts, and the wanted words are copied from it.
+A game is replayed once. For a block of its rows, the steps that some wanted plane needs fill in sheets of
+facts, and the wanted words are copied from these.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,15 @@ from games.chess.kernels import WORDS
 from games.chess.play import START, replay
 from games.chess.predicates import ALIASES
 
+BLOCK = 32  # their sheets stay in the cache
+
 
 def words(
     moves: UInt16[np.ndarray, "game ply"], rows: Int[np.ndarray, "row 2"], planes: Sequence[str]
 ) -> UInt64[np.ndarray, "row plane"]:
-    """One word for each row (game, plies played) and plane; quickest where a game's rows stand in order."""
-    found = np.zeros((len(rows), len(planes)), np.uint64)
-    _fill_rows(moves, rows, *_wanted(planes), *_sheet(), found)
+    """One word for each row (game, plies played) and plane; a game whose rows stand together is played once."""
+    found = np.empty((len(rows), len(planes)), np.uint64)
+    _fill_rows(moves, rows, *_wanted(planes), *_sheets(BLOCK), found)
     return found
 
 
@@ -29,8 +31,8 @@ def words_at(
     positions: UInt64[np.ndarray, "row 16"], planes: Sequence[str]
 ) -> UInt64[np.ndarray, "row plane"]:
     """As `words`, for positions from `games.chess.kernels.pack`: none has stood on the board before."""
-    found = np.zeros((len(positions), len(planes)), np.uint64)
-    _fill_positions(positions, *_wanted(planes), *_sheet(), found)
+    found = np.empty((len(positions), len(planes)), np.uint64)
+    _fill_positions(positions, *_wanted(planes), *_sheets(1), found)
     return found
 
 
@@ -40,33 +42,41 @@ def _wanted(planes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return facts.steps(set(names)), np.array([facts.NAMES.index(name) for name in names], np.int64)
 
 
-def _sheet() -> tuple[np.ndarray, np.ndarray]:
-    """An empty sheet, as an array of words and as an array of one record."""
-    sheet = np.zeros(len(facts.NAMES), np.uint64)
-    return sheet, sheet.view(facts.SHEET)
+def _sheets(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Empty sheets, as an array of words and as an array of records."""
+    words = np.zeros((n, len(facts.NAMES)), np.uint64)
+    return words, words.view(facts.SHEET)[:, 0]
 
 
 @kernel
-def _fill_rows(moves, rows, needed, wanted, sheet, record, found):
+def _fill_rows(moves, rows, needed, wanted, words, sheets, found):
     game = np.empty((moves.shape[1] + 3, WORDS), np.uint64)
     game[0] = START
-    masks = np.empty((3, 64), np.uint64)
-    at, ply = np.int64(-1), 0
-    for r in range(rows.shape[0]):
-        if rows[r, 0] != at or rows[r, 1] < ply:
-            at, ply = rows[r, 0], 0
-        ply = replay(game, moves[at], ply, min(rows[r, 1], moves.shape[1]))
-        facts.fill(game, ply, needed, masks, sheet, record[0])
-        for i in range(wanted.shape[0]):
-            found[r, i] = sheet[wanted[i]]
+    masks = np.empty((2, 64), np.uint64)
+    plies = np.empty(len(sheets), np.int64)
+    at, reached, first = np.int64(-1), 0, 0
+    while first < rows.shape[0]:
+        if rows[first, 0] != at:
+            at, reached = rows[first, 0], 0
+        n = 0
+        while n < len(sheets) and first + n < rows.shape[0] and rows[first + n, 0] == at:
+            until = min(rows[first + n, 1], moves.shape[1])
+            reached = replay(game, moves[at], reached, until)
+            plies[n] = min(until, reached)
+            n += 1
+        facts.fill(game, plies[:n], needed, masks, words, sheets)
+        for i in range(n):
+            for j in range(wanted.shape[0]):
+                found[first + i, j] = words[i, wanted[j]]
+        first += n
 
 
 @kernel
-def _fill_positions(positions, needed, wanted, sheet, record, found):
+def _fill_positions(positions, needed, wanted, words, sheets, found):
     game = np.empty((3, WORDS), np.uint64)
-    masks = np.empty((3, 64), np.uint64)
+    masks = np.empty((2, 64), np.uint64)
     for r in range(positions.shape[0]):
         game[0] = positions[r]
-        facts.fill(game, 0, needed, masks, sheet, record[0])
-        for i in range(wanted.shape[0]):
-            found[r, i] = sheet[wanted[i]]
+        facts.fill(game, np.zeros(1, np.int64), needed, masks, words, sheets)
+        for j in range(wanted.shape[0]):
+            found[r, j] = words[0, wanted[j]]

@@ -1,0 +1,126 @@
+"""The GPT that plays: GPT-2 style blocks (pre-norm, learned positions, exact GELU), cut in two at any layer.
+
+`body(tokens, layer)` is the residual stream after block `layer` and `tail(x, layer)` the logits from there; one after
+the other they are exactly `forward`. Attention is written out as two batched products, because on CPUs the backward
+pass of the fused kernel is slow in bfloat16.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from boardsae import Broken
+from boardsae.files import read_json, write_json
+
+SIZES = {
+    "nano": (2, 64, 2),
+    "small": (4, 128, 4),
+    "base": (8, 256, 8),
+    "paper": (8, 512, 8),
+}  # layers, width, heads
+
+
+class Shape(NamedTuple):
+    """All that decides the tensors of a model."""
+
+    game: str
+    vocabulary: int
+    context: int
+    layers: int
+    width: int
+    heads: int
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.out(self.attend(self.qkv(self.ln1(x)), mask))
+        return x + self.down(F.gelu(self.up(self.ln2(x))))
+
+    def attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
+        games, plies, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+        d = width // self.heads
+        q, k, v = (  # (game * head, ply, d) each
+            qkv.view(games, plies, 3, self.heads, d).permute(2, 0, 3, 1, 4).reshape(3, -1, plies, d).unbind(0)
+        )
+        scores = torch.baddbmm(mask.to(q.dtype).expand(len(q), -1, -1), q, k.mT, alpha=d**-0.5)
+        mixed = torch.bmm(scores.softmax(-1), v)
+        return mixed.view(games, self.heads, plies, d).transpose(1, 2).reshape(games, plies, width)
+
+
+class GPT(nn.Module):
+    later: Tensor  # what attention must not see: added to the scores
+
+    def __init__(self, shape: Shape, seed: int = 0):
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Embedding(shape.vocabulary, shape.width)
+        self.positions = nn.Embedding(shape.context, shape.width)
+        self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.layers))
+        self.ln = nn.LayerNorm(shape.width)
+        self.unembed = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        later = torch.triu(torch.full((shape.context, shape.context), -1e4), diagonal=1)
+        self.register_buffer("later", later, persistent=False)
+        self._draw(seed)
+
+    def _draw(self, seed: int) -> None:
+        """GPT-2's initial weights: normal with 0.02, smaller where a block writes into the residual stream."""
+        random = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                writes = name.endswith(("out.weight", "down.weight"))
+                spread = 0.02 / (2 * self.shape.layers) ** 0.5 if writes else 0.02
+                nn.init.normal_(parameter, std=spread, generator=random)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def body(self, tokens: Int[Tensor, "game ply"], layer: int) -> Float[Tensor, "game ply d"]:
+        """The residual stream after block `layer`, counted from 0."""
+        x = self.embed(tokens) + self.positions.weight[: tokens.shape[1]]
+        for block in self.blocks[: layer + 1]:
+            x = block(x, self.later[: x.shape[1], : x.shape[1]])
+        return x
+
+    def tail(self, x: Float[Tensor, "game ply d"], layer: int) -> Float[Tensor, "game ply token"]:
+        """The logits that follow from a residual stream after block `layer`."""
+        for block in self.blocks[layer + 1 :]:
+            x = block(x, self.later[: x.shape[1], : x.shape[1]])
+        return self.unembed(self.ln(x)).float()
+
+    def forward(self, tokens: Int[Tensor, "game ply"]) -> Float[Tensor, "game ply token"]:
+        return self.tail(self.body(tokens, -1), -1)
+
+
+def save(model: GPT, folder: Path, facts: dict[str, Any]) -> None:
+    """Weights as `model.safetensors`, then `model.json` with the shape and what else is known of the model."""
+    from safetensors.torch import save_file
+
+    unfinished = folder / "model.safetensors.tmp"
+    save_file(model.state_dict(), unfinished)
+    unfinished.replace(folder / "model.safetensors")
+    write_json(folder / "model.json", {"shape": model.shape._asdict(), **facts})
+
+
+def load(folder: Path) -> GPT:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not (folder / "model.json").exists():
+        raise FileNotFoundError(f"no model in {folder}; train one: boardsae train-gpt GAME --out {folder}")
+    shape = Shape(**read_json(folder / "model.json")["shape"])
+    model = GPT(shape)
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise Broken(f"{folder / 'model.safetensors'} is not a model of shape {shape}: {error}") from None
+    return model.eval()

@@ -1,0 +1,270 @@
+"""Training a board GPT: from transcripts to weights, resumed at the very step where it was killed.
+
+A model folder holds `request.json` (what was asked for), `checkpoint.safetensors` (weights, moments, step) while it
+trains, `log.csv`, and at the end `model.safetensors` and `model.json`. What a step sees depends only on the seed and
+the step, so that on a CPU the weights of a resumed run are bit for bit those of an uninterrupted one.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from boardsae import Broken, data, gpt
+from boardsae.files import read_json, write_json, write_text
+from boardsae.progress import progress, say
+from games.core import Game, no_such
+
+OBJECTIVES = ("next", "soft")
+EVALUATE_GAMES = 1000
+LOG_EVERY = 500  # steps
+CHECKPOINT_SECONDS = 60
+
+
+class Recipe(NamedTuple):
+    """What is trained on what, and how; all of it is recorded."""
+
+    data: str
+    size: str
+    objective: str  # "next": the move that was played; "soft": the exact policy, uniform over the legal moves
+    tokens: int
+    batch: int = 128  # games
+    lr: float = 2e-3
+    weight_decay: float = 0.1
+    warmup: float = 0.02  # share of the steps
+    bf16: bool = True
+    seed: int = 0
+
+
+class Batch(NamedTuple):
+    """Inputs, and for each of them what follows: the move played, and which moves are legal (none after the end)."""
+
+    tokens: Int[Tensor, "game ply"]
+    played: Int[Tensor, "game ply"]
+    legal: Bool[Tensor, "game ply move"]
+
+
+def batch_of(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Batch:
+    """The token at index p is the p + 1-th move: a reader of it knows p + 1 plies."""
+    games, plies = len(moves), moves.shape[1] - 1
+    rows = np.stack([np.repeat(np.arange(games), plies), np.tile(np.arange(1, plies + 1), games)], axis=1)
+    lengths = (moves != 0).sum(axis=1)
+    rows[:, 1] = np.minimum(rows[:, 1], lengths[rows[:, 0]])  # after the end nothing is legal
+    legal = game.legal_moves(moves, rows).reshape(games, plies, -1)
+    tokens = torch.from_numpy(moves.astype(np.int64))
+    return Batch(tokens[:, :-1], tokens[:, 1:], torch.from_numpy(legal))
+
+
+def cross_entropy(logits: Float[Tensor, "game ply move"], batch: Batch, objective: str) -> Float[Tensor, ""]:
+    """Mean over the plies that have a next move: against that move, or against all legal ones alike."""
+    log_p = logits.log_softmax(-1)
+    counts = batch.legal.sum(-1)
+    if objective == "soft":
+        each = -(log_p * batch.legal).sum(-1) / counts.clamp(min=1)
+    else:
+        each = -log_p.gather(-1, batch.played[..., None])[..., 0]
+    live = counts > 0
+    return (each * live).sum() / live.sum()
+
+
+def steps_of(recipe: Recipe, context: int) -> int:
+    return max(1, recipe.tokens // (recipe.batch * context))
+
+
+def moves_at(
+    moves: Shaped[np.ndarray, "game ply"], recipe: Recipe, step: int
+) -> Shaped[np.ndarray, "some ply"]:
+    """The games of a step: every epoch is a new order of all games, drawn from the seed."""
+    first = step * recipe.batch
+    places = np.arange(first, first + recipe.batch)
+    orders = {
+        epoch: order_of(len(moves), recipe.seed, epoch) for epoch in np.unique(places // len(moves)).tolist()
+    }
+    return moves[[orders[p // len(moves)][p % len(moves)] for p in places.tolist()]]
+
+
+@lru_cache(maxsize=2)
+def order_of(games: int, seed: int, epoch: int) -> Int[np.ndarray, " game"]:
+    return np.random.default_rng([seed, epoch]).permutation(games)
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Linear warm-up, then a cosine down to a tenth."""
+    if progress < recipe.warmup:
+        return recipe.lr * progress / recipe.warmup
+    done = (progress - recipe.warmup) / (1 - recipe.warmup)
+    return recipe.lr * (0.55 + 0.45 * np.cos(np.pi * done))
+
+
+def make_optimizer(model: gpt.GPT, recipe: Recipe) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
+
+
+@torch.no_grad()
+def evaluate(model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"]) -> dict[str, float]:
+    """How well the model knows the rules, over all plies that have a next move.
+
+    `gap` is the mean KL divergence from the exact policy in nats: 0 for a model that cannot be better.
+    """
+    totals = torch.zeros(5, dtype=torch.float64)
+    for first in range(0, len(moves), 128):
+        batch = batch_of(game, moves[first : first + 128])
+        log_p = model(batch.tokens).log_softmax(-1)
+        counts = batch.legal.sum(-1)
+        live = counts > 0
+        gap = -(log_p * batch.legal).sum(-1) / counts.clamp(min=1) - counts.clamp(min=1).log()
+        top = batch.legal.gather(-1, log_p.argmax(-1, keepdim=True))[..., 0]
+        mass = (log_p.exp() * batch.legal).sum(-1)
+        loss = -log_p.gather(-1, batch.played[..., None])[..., 0]
+        totals += torch.stack(
+            [live.sum(), *((each * live).sum() for each in (loss, gap, top, mass))]
+        ).double()
+    means = (totals[1:] / totals[0]).tolist()
+    return dict(zip(("loss", "gap", "top1_legal", "legal_mass"), means, strict=True))
+
+
+def checked(name: str, recipe: Recipe) -> data.Dataset:
+    """The transcripts of the recipe, after every mistake that can be seen before the first step."""
+    if not name.startswith("othello"):
+        raise ValueError(f"expected othello or othello6, got {name!r}; GPTs of chess are yet to come")
+    for kind, text, known in (("size", recipe.size, gpt.SIZES), ("objective", recipe.objective, OBJECTIVES)):
+        if text not in known:
+            raise ValueError(no_such(kind, text, known))
+    if recipe.tokens < 1:
+        raise ValueError(f"expected tokens to be 1 or more, got {recipe.tokens}")
+    dataset = data.load(Path(recipe.data))
+    if dataset.game.name != name:
+        raise ValueError(f"expected {name} games, {recipe.data} holds {dataset.game.name}")
+    for split in ("train", "select"):
+        if not dataset.manifest["splits"][split]["games"]:
+            raise ValueError(f"{recipe.data} has no game in its {split} split; generate more games")
+    return dataset
+
+
+def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]:
+    """Trains into the folder, from its checkpoint where there is one; yields a row at every evaluation."""
+    dataset = checked(name, recipe)
+    game, moves = dataset.game, dataset.transcripts("train").moves
+    held_out = dataset.transcripts("select").moves[:EVALUATE_GAMES]
+    layers, width, heads = gpt.SIZES[recipe.size]
+    shape = gpt.Shape(game.name, len(game.moves), game.max_plies - 1, layers, width, heads)
+    model = gpt.GPT(shape, recipe.seed)
+    optimizer = make_optimizer(model, recipe)
+    steps = steps_of(recipe, shape.context)
+    begin(folder, recipe)
+    first, rows, seconds = resume(folder, model, optimizer)
+    bar = progress("training", steps, "steps", done=first)
+    started = saved = time.monotonic()
+    for step in range(first, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, (step + 1) / steps)
+        batch = batch_of(game, moves_at(moves, recipe, step))
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+            logits = model(batch.tokens)
+        loss = cross_entropy(logits, batch, recipe.objective)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        bar.update(1)
+        last = step + 1 == steps
+        log, save = last or (step + 1) % LOG_EVERY == 0, last or time.monotonic() - saved > CHECKPOINT_SECONDS
+        if (log or save) and not torch.isfinite(loss):
+            problem = f"the loss is {loss.item()} at step {step + 1}; the last checkpoint is kept"
+            raise ValueError(f"{problem}; repeat with a lower learning rate and another --out")
+        elapsed = seconds + time.monotonic() - started
+        if log:
+            tokens = (step + 1) * recipe.batch * shape.context
+            row = {
+                "step": step + 1,
+                "tokens": tokens,
+                "seconds": round(elapsed, 1),
+                "train_loss": loss.item(),
+            }
+            rows.append(row | evaluate(model, game, held_out))
+            yield rows[-1]
+        if save:
+            checkpoint(folder, model, optimizer, step + 1, rows, elapsed)
+            saved = time.monotonic()
+    bar.close()
+    facts = {
+        "recipe": recipe._asdict(),
+        "games": dataset.manifest["files"]["moves.npy"]["sha256"],
+        "held_out": rows[-1],
+    }
+    gpt.save(model, folder, facts)
+
+
+def told(row: dict[str, float]) -> str:
+    return (
+        f"step {row['step']:,}: loss {row['loss']:.4f}, {row['gap']:.4f} nats above the exact policy,"
+        f" top-1 legal {row['top1_legal']:.2%}, legal mass {row['legal_mass']:.2%}"
+    )
+
+
+def begin(folder: Path, recipe: Recipe) -> None:
+    """The folder, for this recipe alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = folder / "request.json"
+    if asked.exists() and read_json(asked) != recipe._asdict():
+        raise FileExistsError(f"{folder} holds a model of another recipe, see {asked}; choose another --out")
+    write_json(asked, recipe._asdict())
+
+
+def checkpoint(
+    folder: Path,
+    model: gpt.GPT,
+    optimizer: torch.optim.AdamW,
+    step: int,
+    rows: list[dict[str, float]],
+    seconds: float,
+) -> None:
+    """All that the next step depends on, in one file that appears whole; the log beside it, for people."""
+    from safetensors.torch import save_file
+
+    tensors = dict(model.state_dict())
+    for name, parameter in model.named_parameters():
+        for moment, tensor in optimizer.state[parameter].items():
+            tensors[f"{moment} {name}"] = tensor
+    unfinished = folder / "checkpoint.safetensors.tmp"
+    save_file(tensors, unfinished, {"step": str(step), "seconds": str(seconds), "rows": json.dumps(rows)})
+    unfinished.replace(folder / "checkpoint.safetensors")
+    if rows:
+        lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
+        write_text(folder / "log.csv", "\n".join(lines) + "\n")
+
+
+def resume(
+    folder: Path, model: gpt.GPT, optimizer: torch.optim.AdamW
+) -> tuple[int, list[dict[str, float]], float]:
+    """Puts model and optimizer where the checkpoint left them: the step, the rows and the seconds so far."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return 0, [], 0.0
+    try:
+        with safe_open(path, "pt") as file:
+            facts: dict[str, Any] = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model.load_state_dict({name: tensors[name] for name in model.state_dict()})
+        for name, parameter in model.named_parameters():
+            moments = ("step", "exp_avg", "exp_avg_sq")
+            optimizer.state[parameter] = {moment: tensors[f"{moment} {name}"] for moment in moments}
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise Broken(f"{path} is not a checkpoint of this model: {error}") from None
+    say(f"going on at step {facts['step']} of {folder}")
+    return int(facts["step"]), json.loads(facts["rows"]), float(facts["seconds"])

@@ -1,0 +1,199 @@
+"""The GPT and its training: cut exactly, scored by the rules, resumed to the bit."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import games
+from boardsae import Broken, generate, gpt, train_gpt
+from boardsae.train_gpt import Recipe, batch_of, cross_entropy, evaluate, moves_at, train
+from games.core import play_all
+
+SHAPE = gpt.Shape("othello6", 33, 31, 3, 32, 2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "othello6"
+    generate.from_policy("othello6", 3000, 0, "uniform", 1, folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def tiny(folder, **changes):
+    return Recipe(str(folder), "nano", "soft", 30 * 64 * 31, batch=64, bf16=False)._replace(**changes)
+
+
+class Oracle(torch.nn.Module):
+    """Knows the rules: the same chance for every legal move."""
+
+    def __init__(self, legal):
+        super().__init__()
+        self.legal = legal
+
+    def forward(self, tokens):
+        return torch.where(self.legal, 0.0, -1e9)
+
+
+@pytest.mark.parametrize("layer", [-1, 0, 1, 2])
+def test_body_then_tail_is_forward(layer):
+    model = gpt.GPT(SHAPE, seed=3)
+    tokens = torch.randint(1, 33, (5, 31))
+    assert torch.equal(model.tail(model.body(tokens, layer), layer), model(tokens))
+
+
+def test_no_position_sees_a_later_one():
+    model = gpt.GPT(SHAPE, seed=3)
+    tokens = torch.randint(1, 33, (2, 31))
+    changed = tokens.clone()
+    changed[:, 20:] = 1 + changed[:, 20:] % 32
+    before, after = model(tokens), model(changed)
+    torch.testing.assert_close(before[:, :20], after[:, :20])
+    assert not torch.allclose(before[:, 20:], after[:, 20:])
+
+
+def test_attention_is_that_of_torch():
+    block = gpt.Block(32, 2)
+    qkv = torch.randn(3, 7, 96)
+    mask = torch.triu(torch.full((7, 7), -1e4), 1)
+    q, k, v = (part.view(3, 7, 2, 16).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(block.attend(qkv, mask), expected.transpose(1, 2).reshape(3, 7, 32))
+
+
+def test_a_batch_pairs_every_token_with_what_the_rules_allow_next():
+    game = games.load("othello6")
+    moves, _ = game.generate(2, 0, 400, game.policy("uniform"))
+    short = np.flatnonzero((moves != 0).sum(1) < 32)[:2]
+    moves = moves[np.r_[short, 0, 1]]
+    batch = batch_of(game, moves)
+    for g, line in enumerate(moves):
+        states = play_all(game, line[line != 0])
+        for p in range(31):
+            known = states[p + 1] if p + 1 < len(states) else None
+            legal = game.legal(known) if known else []
+            assert batch.legal[g, p].nonzero()[:, 0].tolist() == legal
+            assert int(batch.played[g, p]) in (legal or [0])
+
+
+def test_an_oracle_has_no_gap_and_a_blind_model_has_the_known_one():
+    game = games.load("othello6")
+    moves, _ = game.generate(0, 0, 100, game.policy("uniform"))
+    batch = batch_of(game, moves)
+    scores = evaluate(Oracle(batch.legal), game, moves)
+    assert scores["gap"] == pytest.approx(0, abs=1e-6)
+    assert (scores["top1_legal"], scores["legal_mass"]) == (1, pytest.approx(1))
+    blind = evaluate(Oracle(torch.ones_like(batch.legal)), game, moves)
+    counts = batch.legal.sum(-1)[batch.legal.any(-1)]
+    assert blind["loss"] == pytest.approx(np.log(33), rel=1e-5)
+    assert blind["gap"] == pytest.approx(np.log(33) - counts.log().mean().item(), rel=1e-4)
+    assert blind["legal_mass"] == pytest.approx((counts / 33).mean().item(), rel=1e-5)
+
+
+def test_both_objectives_have_the_same_expectation():
+    """Averaged over the moves that could have been played, `next` is `soft`."""
+    game = games.load("othello6")
+    moves, _ = game.generate(0, 0, 3, game.policy("uniform"))
+    batch = batch_of(game, moves)
+    logits = gpt.GPT(SHAPE, seed=1)(batch.tokens)
+    random = torch.Generator().manual_seed(0)
+    chances = batch.legal.float() + (~batch.legal.any(-1, keepdim=True)).float()
+    nexts = [
+        cross_entropy(
+            logits,
+            batch._replace(played=chances.flatten(0, 1).multinomial(1, generator=random).view(3, 31)),
+            "next",
+        )
+        for _ in range(2000)
+    ]
+    assert torch.stack(nexts).mean().item() == pytest.approx(
+        cross_entropy(logits, batch, "soft").item(), abs=2e-3
+    )
+
+
+def test_every_epoch_sees_every_game_once():
+    moves = np.arange(1, 11, dtype=np.uint8)[:, None]
+    recipe = Recipe("", "nano", "next", 0, batch=4)
+    seen = np.concatenate([moves_at(moves, recipe, step)[:, 0] for step in range(5)])
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(1, 11))
+    assert seen[:10].tolist() != seen[10:].tolist()
+
+
+def weights(path):
+    return {name: tensor.clone() for name, tensor in gpt.load(path).state_dict().items()}
+
+
+def test_killed_and_resumed_gives_the_same_bits(folder, tmp_path, monkeypatch):
+    list(train("othello6", tiny(folder), tmp_path / "whole"))
+    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)  # after every step
+    for die_after in (1, 13):
+        pid = os.fork()
+        if pid == 0:
+            calls = iter(range(die_after))
+            real = train_gpt.checkpoint
+
+            def deadly(*args, calls=calls, real=real):
+                if next(calls, None) is None:
+                    os._exit(9)
+                real(*args)
+
+            monkeypatch.setattr(train_gpt, "checkpoint", deadly)
+            list(train("othello6", tiny(folder), tmp_path / "killed"))
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+        assert not (tmp_path / "killed" / "model.json").exists()
+    list(train("othello6", tiny(folder), tmp_path / "killed"))
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_training_learns(folder, tmp_path):
+    rows = list(train("othello6", tiny(folder, tokens=150 * 64 * 31), tmp_path / "m"))
+    assert rows[-1]["legal_mass"] > 0.4  # 0.16 for the blind model above
+    assert rows[-1]["gap"] < 1.3  # 1.9
+    assert (tmp_path / "m" / "log.csv").read_text().startswith("step,tokens,seconds,train_loss,loss,gap")
+
+
+def test_a_folder_is_for_one_recipe(folder, tmp_path):
+    train_gpt.begin(tmp_path / "m", tiny(folder))
+    with pytest.raises(FileExistsError, match="holds a model of another recipe"):
+        train_gpt.begin(tmp_path / "m", tiny(folder, seed=1))
+
+
+def test_broken_files_are_refused(folder, tmp_path):
+    recipe = tiny(folder, tokens=64 * 31)
+    list(train("othello6", recipe, tmp_path / "m"))
+    for name, call in (
+        ("checkpoint", lambda: list(train("othello6", recipe, tmp_path / "m"))),
+        ("model", lambda: gpt.load(tmp_path / "m")),
+    ):
+        path = Path(tmp_path / "m" / f"{name}.safetensors")
+        path.write_bytes(path.read_bytes()[:1000])
+        with pytest.raises(Broken, match=f"{name}.safetensors is not a"):
+            call()
+    with pytest.raises(FileNotFoundError, match="train one: boardsae train-gpt GAME"):
+        gpt.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("chess", {}, "expected othello or othello6, got 'chess'"),
+        ("othello", {}, "expected othello games, .* holds othello6"),
+        ("othello6", {"size": "smal"}, "no size 'smal', did you mean 'small'"),
+        ("othello6", {"objective": "sfot"}, "no objective 'sfot', did you mean 'soft'"),
+        ("othello6", {"tokens": 0}, "expected tokens to be 1 or more, got 0"),
+        ("othello6", {"lr": 1e30}, "the loss is .* repeat with a lower learning rate"),
+    ],
+)
+def test_bad_requests(folder, tmp_path, name, changes, said):
+    with pytest.raises(ValueError, match=said):
+        list(train(name, tiny(folder, **changes), tmp_path / "m"))
+    assert not (tmp_path / "m" / "model.json").exists()
