@@ -78,9 +78,9 @@ def from_pgn(
     def read(partial: Path) -> Source:
         blocks, facts = collect(file, game.max_plies, count, partial, BLOCK)
         if not blocks:
-            raise ValueError(
-                f"no game in {file} can be used; skipped: {facts['skipped'] or 'nothing, it is empty'}"
-            )
+            shutil.rmtree(partial)
+            why = ", ".join(f"{n:,} {reason}" for reason, n in facts["skipped"].items())
+            raise ValueError(f"no game in {file} can be used; {f'skipped {why}' if why else 'it holds none'}")
 
         def block(first: int, n: int) -> tuple[np.ndarray, np.ndarray]:
             return np.asarray(blocks[first // BLOCK]), np.zeros((n, 2), np.uint8)
@@ -281,6 +281,10 @@ def publish(partial: Path, folder: Path) -> None:
 def summary(made: data.Dataset) -> str:
     """One line of what a folder holds."""
     splits = ", ".join(f"{facts['games']:,} {name}" for name, facts in made.manifest["splits"].items())
-    skipped = made.manifest.get("skipped", {})
-    left_out = f"; skipped {', '.join(f'{n:,} {why}' for why, n in skipped.items())}" if skipped else ""
-    return f"{made.manifest['games']:,} {made.game.name} games: {splits}{left_out}"
+    reasons = {what: made.manifest.get(what, {}) for what in ("skipped", "cut")}
+    told = [
+        f"; {what} {', '.join(f'{n:,} {why}' for why, n in whys.items())}"
+        for what, whys in reasons.items()
+        if whys
+    ]
+    return f"{made.manifest['games']:,} {made.game.name} games: {splits}{''.join(told)}"

@@ -30,9 +30,11 @@ class Position(NamedTuple):
 
     def caption(self) -> str:
         """Where the game comes from and its moves so far, with the next one in brackets where there is one."""
-        names = [self.game.moves[move] for move in self.moves]
-        shown = names[: self.ply] + [f"[{name}]" for name in names[self.ply : self.ply + 1]]
-        return f"{self.origin}, after {self.ply} of {len(names)} moves\n" + wrapped("", " ".join(shown))
+        played = self.moves[: self.ply + 1]
+        states = play_all(self.game, played[: self.ply])
+        names = [self.game.written(state, move) for state, move in zip(states, played, strict=False)]
+        shown = names[: self.ply] + [f"[{name}]" for name in names[self.ply :]]
+        return f"{self.origin}, after {self.ply} of {len(self.moves)} moves\n" + wrapped("", " ".join(shown))
 
     def write_svg(self, path: Path, force: bool) -> None:
         title = f"{self.origin}, after {self.ply} of {len(self.moves)} moves"

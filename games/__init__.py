@@ -8,9 +8,10 @@
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt64
 
 from games.core import Game, Predicate, Transcripts, no_such, predicates, rows
 
@@ -18,6 +19,7 @@ NAMES = ("othello", "othello6", "chess", "chess-pgn")
 __all__ = ["NAMES", "Game", "Predicate", "Transcripts", "load", "predicates", "rows", "truth"]
 
 
+@cache
 def load(name: str) -> Game:
     """The game of that name; its rules need no compiled code, its array methods compile on first use."""
     if name not in NAMES:
@@ -26,7 +28,7 @@ def load(name: str) -> Game:
         from games.othello.game import Othello
 
         return Othello(name, size=6 if name == "othello6" else 8)
-    from games.chess import Chess
+    from games.chess.game import Chess
 
     return Chess(name)
 
@@ -38,14 +40,20 @@ def truth(
     from games.bits import expand
 
     game = load(transcripts.game)
-    planes = planes or [plane.name for plane in game.planes]
-    bits = [next(plane.bits for plane in game.planes if plane.name == name) for name in planes]
-    first = np.cumsum([0, *map(len, bits)])
-    held = np.empty((len(rows), first[-1]), bool)
-    expand(
-        game.words(transcripts.moves, rows, planes),
-        first,
-        np.array(sum(bits, ()), np.uint64),
-        held.view(np.uint8),
-    )
+    planes = tuple(planes or (plane.name for plane in game.planes))
+    first, bits = _layout(game.name, planes)
+    held = np.empty((len(rows), len(bits)), bool)
+    expand(game.words(transcripts.moves, rows, planes), first, bits, held.view(np.uint8))
     return held
+
+
+@cache
+def _layout(
+    name: str, planes: tuple[str, ...]
+) -> tuple[Int[np.ndarray, " plane"], UInt64[np.ndarray, " predicate"]]:
+    """The first column of each plane and, one past the last, their number; the bit of each column."""
+    by_name = {plane.name: plane.bits for plane in load(name).planes}
+    if missing := [plane for plane in planes if plane not in by_name]:
+        raise ValueError(no_such("plane", missing[0], by_name))
+    bits = [by_name[plane] for plane in planes]
+    return np.cumsum([0, *map(len, bits)]), np.array(sum(bits, ()), np.uint64)

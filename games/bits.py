@@ -69,7 +69,11 @@ def _lowest(_context, _word):
     return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.cttz(args[0], cgutils.false_bit)
 
 
-def _unpack(context, out, _at, _word):
+def _zeros_above(_context, _word):
+    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.ctlz(args[0], cgutils.false_bit)
+
+
+def _unpack(_context, out, _at, _word):
     def codegen(context, builder, signature, args):
         array = context.make_array(signature.args[0])(context, builder, args[0])
         lanes = builder.bitcast(args[2], ir.VectorType(ir.IntType(1), 64))
@@ -83,7 +87,8 @@ def _unpack(context, out, _at, _word):
 
 popcount: Any = intrinsic(_popcount)  # the number of set bits, one instruction
 lowest: Any = intrinsic(_lowest)  # the index of the lowest set bit, 64 for a word without any
-unpack: Any = intrinsic(_unpack)  # (out, at, word): the bits of a word as 64 bytes of `out`, counted flat from `at`
+zeros_above: Any = intrinsic(_zeros_above)  # how many zeros stand above the highest set bit
+unpack: Any = intrinsic(_unpack)  # unpack(out, at, word): its bits as the 64 bytes of `out.flat` from `at` on
 
 
 @inline
@@ -129,10 +134,15 @@ def nth(word, n):
 
 @kernel
 def expand(words, first, bit, out):
-    """Spreads bits into bytes: columns first[i] to first[i + 1] of `out` are the bits `bit` of plane i."""
+    """Spreads bits into bytes: columns first[i] to first[i + 1] of `out` are the bits `bit` of plane i.
+
+    A plane with 64 of them has them in order. The rows of `out` must lie one behind the other.
+    """
     for r in range(words.shape[0]):
         for i in range(words.shape[1]):
             word = words[r, i]
-            bits, bytes_out = bit[first[i] : first[i + 1]], out[r, first[i] : first[i + 1]]
-            for p in range(bits.shape[0]):
-                bytes_out[p] = np.uint8((word >> bits[p]) & ONE)
+            if first[i + 1] - first[i] == 64:
+                unpack(out, r * out.shape[1] + first[i], word)
+            else:
+                for p in range(first[i], first[i + 1]):
+                    out[r, p] = np.uint8((word >> bit[p]) & ONE)

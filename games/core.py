@@ -82,6 +82,7 @@ class Game(Protocol):
     def play(self, state: Any, move: int) -> Any: ...  # a new state; never mutates
     def truth(self, state: Any) -> dict[str, int]: ...  # plane name -> its bits
     def picture(self, state: Any) -> Picture: ...
+    def written(self, state: Any, move: int) -> str: ...  # as people write the move
 
     def policy(self, text: str) -> Policy: ...
     def probabilities(self, state: Any, style: Style) -> list[float]: ...  # of legal(state), in order

@@ -22,6 +22,9 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.export",
     "boardsae.gpt",
     "boardsae.train_gpt",
+    "boardsae.activations",
+    "boardsae.probes",
+    "boardsae.gate",
     "boardsae.show",
     "boardsae.listing",
     "boardsae.cli",
@@ -50,7 +53,9 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if (ROOT / (name.replace(".", "/") + ".py")).exists() else node.module for name in inner)
+            yield from (
+                name if (ROOT / (name.replace(".", "/") + ".py")).exists() else node.module for name in inner
+            )
 
 
 def test_modules_import_only_what_stands_above_them():
@@ -77,5 +82,9 @@ def test_architecture_page_shows_the_order():
 
 
 def test_files_are_short_enough_to_read():
-    long = {str(path.relative_to(ROOT)): n for path in sources() if (n := len(path.read_text().splitlines())) > LINES}
+    long = {
+        str(path.relative_to(ROOT)): n
+        for path in sources()
+        if (n := len(path.read_text().splitlines())) > LINES
+    }
     assert not long

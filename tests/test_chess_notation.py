@@ -4,7 +4,8 @@ import chess
 import numpy as np
 import pytest
 
-from games.chess import Chess, kernels, notation, rules
+from games.chess import kernels, notation, rules
+from games.chess.game import Chess
 from games.chess.kernels import pack
 from games.chess.notation import SYMBOLS, WINDOW, ascii_rows, characters, movetexts, parse, text, whole_plies
 from tests.test_chess_kernels import MOVES, games, line
@@ -88,21 +89,20 @@ def test_symbols_are_the_papers():
 
 
 def test_window():
-    moves = games(200, game=Chess("chess-pgn"))
+    moves = games(400, game=Chess("chess-pgn"))
     tokens, at = text(moves)
-    assert (tokens.shape, tokens.dtype, at.shape) == ((200, 256), np.uint8, (200, 61))
-    for row, full, places in zip(characters(tokens), movetexts(moves), at, strict=True):
+    whole = whole_plies(moves)
+    assert (tokens.shape, tokens.dtype, at.shape) == ((400, 256), np.uint8, (400, 61))
+    for row, full, places, plies in zip(characters(tokens), movetexts(moves), at, whole, strict=True):
         assert row.tobytes().decode() == full.ljust(WINDOW)[:WINDOW]
         words = full.split(" ")
-        for ply, place in enumerate(places):
-            before = ";" + " ".join(words)[1:]  # where the word of this ply begins in the whole text
-            begins = len(" ".join(words[:ply])) + (ply > 0) if ply < len(words) else None
-            if begins is None or place < 0:
-                assert begins is None or begins + 2 > WINDOW - 4
-                continue
-            number = words[ply].index(".") + 1 if ply % 2 == 0 else 0
-            assert place == begins + number - 1
-            assert before[place] == (" " if ply % 2 else ".")
+        ends = [len(" ".join(words[: ply + 1])) for ply in range(len(words))]
+        waits = [2, *ends[:-1]]  # a reader waits at the space after a ply, or at the dot of the next number
+        for ply in range(2, len(words), 2):
+            waits[ply] += len(words[ply].split(".")[0]) + 1
+        known = [wait if wait < WINDOW else -1 for wait in waits]
+        assert places.tolist() == known + [-1] * (61 - len(known))
+        assert plies == sum(end <= WINDOW for end in ends)
 
 
 def test_the_papers_scored_positions():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import zstandard
 
-from games.chess import Chess, rules
+from games.chess import rules
+from games.chess.game import Chess
 from games.chess.pgn import Report, game_text, read
 from tests.test_chess_kernels import games, line
 from tests.test_chess_rules import IDS

@@ -7,9 +7,11 @@ import chess
 import numpy as np
 import pytest
 
-from games.chess import Chess, rules
+from games.chess import rules
+from games.chess.game import Chess
 from games.chess.kernels import pack
-from games.chess.predicates import ALIASES, KINDS, PAPER_BOARD, PAPER_STRATEGY, PLANES, truth
+from games.chess.planes import ALIASES, KINDS, PAPER_BOARD, PAPER_STRATEGY, PLANES
+from games.chess.predicates import truth
 from games.chess.truth import words, words_at
 from games.core import predicates, rows
 
@@ -314,6 +316,12 @@ CASES = [
     Case("mate_in_one", "", BACK_RANK, "6k1/5pp1/7p/8/8/8/8/R3K3 w"),
     Case("mate_threat", "", "r5k1/8/8/8/8/8/5PPP/6K1 w", "r5k1/8/8/8/8/7P/5PP1/6K1 w"),
     Case("mate_threat", "", "r5k1/8/8/8/8/8/5PPP/6K1 w", "r3n1k1/8/8/8/8/5n2/5PPP/6K1 w"),  # in check
+    Case(
+        "mate_threat",  # only by capturing on e3, which the pawn that has just jumped over it cannot help
+        "",
+        "2rkr3/2p1p3/8/8/4P3/4p3/3P4/3RK3 b",
+        "2rkr3/2p1p3/8/8/4P3/8/3P4/3RK3 b - e3",
+    ),
     Case("can_capture_queen", "", "3qk3/8/8/8/8/8/8/3RK3 w", "3qk3/8/8/8/8/8/8/r2RK3 w"),
     Case(
         "ambiguous", "", "4k3/8/8/8/8/8/8/1N1NK3 w", "4k3/8/8/1N6/8/8/8/r2NK3 w"

@@ -278,3 +278,76 @@ def test_bad_requests(tmp_path, arguments, said):
     with pytest.raises(ValueError, match=said):
         make(tmp_path / "d", **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def pgn(tmp_path):
+    """200 games of our own as PGN, with a game of a variant and an illegal one among them."""
+    chess = games.load("chess")
+    moves, _ = chess.generate(0, 0, 200, chess.policy("uniform"))
+    from games.chess.pgn import game_text
+
+    texts = [game_text(line[line != 0], i, "test") for i, line in enumerate(moves)]
+    texts.insert(70, '[Variant "Atomic"]\n\n1. e4 e5 *\n\n')
+    texts.insert(150, "1. e4 e5 2. Ke3 *\n\n")
+    path = tmp_path / "games.pgn"
+    path.write_text("".join(texts))
+    return path, moves
+
+
+def from_pgn(folder, path, count=None, game="chess"):
+    return generate.from_pgn(game, count, path, 1, folder)
+
+
+def test_real_games_are_read_and_what_is_skipped_is_told(tmp_path, pgn):
+    path, moves = pgn
+    made = from_pgn(tmp_path / "d", path)
+    assert (made.moves == moves).all()
+    assert made.manifest["skipped"] == {"another variant": 1, "illegal or unreadable move": 1}
+    assert made.manifest["request"]["pgn"] == "games.pgn"
+    assert "skipped 1 another variant, 1 illegal or unreadable move" in generate.summary(made)
+    verify(made.folder, sample=2, log=quiet)
+    assert (from_pgn(tmp_path / "few", path, count=100).moves == moves[:100]).all()
+
+
+def test_reading_real_games_resumes(tmp_path, pgn, monkeypatch):
+    path, _ = pgn
+    whole = contents(from_pgn(tmp_path / "whole", path).folder)
+    for moment in range(0, 40, 6):
+        assert killed(monkeypatch, moment, lambda: from_pgn(tmp_path / "d", path))
+        assert not (tmp_path / "d").exists()
+        assert contents(from_pgn(tmp_path / "d", path).folder) == whole
+        shutil.rmtree(tmp_path / "d")
+
+
+def test_a_file_without_usable_games_is_refused(tmp_path):
+    (tmp_path / "bad.pgn").write_text("1. e4 e5 2. Ke3 *\n\n")
+    with pytest.raises(
+        ValueError, match=r"no game in .*bad.pgn can be used; skipped 1 illegal or unreadable move"
+    ):
+        from_pgn(tmp_path / "d", tmp_path / "bad.pgn")
+    (tmp_path / "empty.pgn").write_text("")
+    with pytest.raises(ValueError, match=r"no game in .*empty.pgn can be used; it holds none"):
+        from_pgn(tmp_path / "d", tmp_path / "empty.pgn")
+
+
+@pytest.mark.parametrize("policy", ["uniform", "greedy:epsilon=0.2,temperature=1,opening=3", "mixture"])
+def test_chess_games_carry_their_style(tmp_path, policy):
+    made = make(tmp_path / "d", count=100, game="chess", policy=policy)
+    assert ("styles" in made.arrays) == (policy != "uniform")
+    expected = made.game.policy(policy)
+    if policy != "uniform":
+        assert made.arrays["styles"][:, 0].max() < len(expected.styles)
+        assert made.arrays["styles"][:, 1].max() == expected.opening
+    verify(made.folder, sample=2, log=quiet)
+
+
+def test_chess_pgn_stores_what_a_model_reads(tmp_path):
+    made = make(tmp_path / "d", count=100, game="chess-pgn")
+    assert made.arrays["text"].shape == (100, 256)
+    assert made.arrays["at"].shape == (100, 61)
+    text = made.arrays["text"].copy()
+    text[3, 40] = (text[3, 40] + 1) % 32
+    rewrite(made.folder, "text", text)
+    with pytest.raises(Broken, match=r"game 3 of .*: text\.npy is not the text of its moves"):
+        verify(made.folder, sample=1, log=quiet)

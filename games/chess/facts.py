@@ -1,93 +1,26 @@
-"""What the kernels find out about the positions of a game: each step fills in some planes on sheets of facts.
+"""What the kernels see in the positions of a game: each step fills in some planes on sheets of facts.
 
-A sheet is a record with one 64-bit field a plane, named as in `games.chess.predicates`. All positions of a game
-stand in an array, row p the one after p plies; two rows after the last are free for looking ahead.
+A sheet is a record with one 64-bit field a plane, named as in `games.chess.planes`. All positions of a game
+stand in an array, row p the one after p plies.
 """
 
 import numpy as np
 
 from games.bits import FULL, ONE, TWO, ZERO, inline, kernel, lowest, popcount
 from games.chess import kernels as chess
-from games.chess import predicates, rules
+from games.chess import rules
 from games.chess.kernels import BISHOP, FLAGS, KING, KNIGHT, LAST, PAWN, PLY, QUEEN, ROOK, SIX, SIXTEEN
-from games.chess.play import DARK, drawn, repetitions
+from games.chess.planes import PLANES
+from games.chess.play import DARK
 from games.chess.tables import KNIGHT_ATTACKS, ORIGIN, PROMOTION, TARGET
 
-SHEET = np.dtype([(plane.name, np.uint64) for plane in predicates.PLANES])
+SHEET = np.dtype([(plane.name, np.uint64) for plane in PLANES])
 NAMES = tuple(SHEET.fields or ())
 MY, THEIR, WHITE, BLACK = (NAMES.index(f"{side}_pawn") for side in ("my", "their", "white", "black"))
 PAPER_BLACK, PAPER_WHITE = NAMES.index("black_king_paper"), NAMES.index("white_pawn_paper")
 START = chess.pack(rules.start())
 FIRST_PREY = np.array([1, 3, 3, 4, 5, 6])  # of each kind: it forks kings and what is worth more than itself
-JUMPED = np.uint64(127 << 8)  # the bits of the en-passant square
 THREE, FIVE, NINE = np.uint64(3), np.uint64(5), np.uint64(9)
-
-# The planes of each step but the first, `count`, which fills in all that is in no other.
-STEPS = {
-    "place": (
-        *("occupied", "empty", "mine", "theirs", "white", "black"),
-        *(
-            f"{owner}_{kind}"
-            for owner in ("my", "their", "white", "black")
-            for kind in predicates.KINDS.values()
-        ),
-        *predicates.PAPER_BOARD,
-    ),
-    "attack": (
-        *(f"{my}_{fact}" for my in ("my", "their") for fact in ("attacks", "hanging_piece", "hanging")),
-        "threat_paper",
-    ),
-    "pin": (
-        *(f"{my}_{fact}" for my in ("my", "their") for fact in ("pin", "pinned", "pinned_by")),
-        *(f"{my}_{fact}" for my in ("my", "their") for fact in ("fork", "forking", "forked")),
-        *("pin", "fork_paper", "specific_fork_paper"),
-    ),
-    "move": (
-        *("legal", "check", "checked_by", "double_check", "can_capture_queen"),
-        *("en_passant", "en_passant_to", "legal_moves_paper", "can_capture_queen_paper"),
-    ),
-    "rival": ("ambiguous",),
-    "pseudo": ("pseudo_legal",),
-    "reply": ("can_check", "mate_in_one"),
-    "threat": ("mate_threat",),
-    "end": ("over", "checkmate", "stalemate", "can_claim_draw"),
-    "announce": ("can_claim_draw_paper",),
-}
-REST = tuple(name for name in NAMES if not any(name in planes for planes in STEPS.values()))
-COUNT, PLACE, ATTACK, PIN, MOVE, RIVAL, PSEUDO, REPLY, THREAT, END, ANNOUNCE = range(len(STEPS) + 1)
-
-
-def steps(planes: set[str]) -> np.ndarray:
-    """For each step, whether it fills in one of these planes."""
-    return np.array([bool(planes.intersection(filled)) for filled in (REST, *STEPS.values())])
-
-
-@inline
-def fill(game, plies, needed, masks, words, sheets):
-    """Fills in the needed steps of a sheet for each of some plies of a game; `words` are the same sheets as an array.
-
-    A step runs through all plies before the next one starts. Two boards of masks are scratch.
-    """
-    if needed[COUNT]:
-        count(game, plies, sheets)
-    if needed[PLACE]:
-        place(game, plies, words, sheets)
-    if needed[ATTACK]:
-        attack(game, plies, sheets)
-    if needed[PIN]:
-        pin(game, plies, sheets)
-    if needed[RIVAL]:
-        rival(game, plies, masks[0], sheets)
-    if needed[PSEUDO]:
-        pseudo(game, plies, masks[0], sheets)
-    if needed[MOVE]:
-        move(game, plies, masks[0], sheets)
-    if needed[END]:
-        end(game, plies, masks[0], sheets)
-    if needed[REPLY] or needed[ANNOUNCE]:
-        reply(game, plies, needed[ANNOUNCE], masks, sheets)
-    if needed[THREAT]:
-        threat(game, plies, masks, sheets)
 
 
 @inline
@@ -335,92 +268,3 @@ def are_connected(rooks, occupied):
         found |= chess.rook_attacks(lowest(others), occupied) & rooks
         others &= others - ONE
     return found != ZERO
-
-
-@kernel
-def end(game, plies, masks, sheets):
-    for i in range(plies.shape[0]):
-        sheet = sheets[i]
-        checks = chess.legal_masks(game[plies[i]], masks)
-        stuck = union(masks) == ZERO
-        sheet.over = stuck or drawn(game, plies[i])
-        sheet.checkmate = stuck and checks != ZERO
-        sheet.stalemate = stuck and checks == ZERO
-        sheet.can_claim_draw = is_claimable(game, plies[i], masks)
-
-
-@inline
-def is_claimable(game, ply, masks):
-    """Whether the position stands for the third time, or 50 moves passed quietly and a move is legal."""
-    clock = game[ply, FLAGS] >> SIXTEEN
-    return (clock >= np.uint64(100) and union(masks) != ZERO) or repetitions(game, ply) >= THREE
-
-
-CHECKS, MATES, DRAWS = ONE, TWO, np.uint64(4)
-
-
-@kernel
-def reply(game, plies, announce, masks, sheets):
-    for i in range(plies.shape[0]):
-        sheet, later = sheets[i], game[plies[i] + 1 : plies[i] + 2]
-        kept = later.copy()
-        chess.legal_masks(game[plies[i]], masks[0])
-        found = outlook(game, plies[i], announce, masks)
-        sheet.can_check = found & CHECKS != ZERO
-        sheet.mate_in_one = found & MATES != ZERO
-        sheet.can_claim_draw_paper = found & DRAWS != ZERO
-        later[:] = kept
-
-
-@kernel
-def threat(game, plies, masks, sheets):
-    """Whether the opponent could mate if the side to move passed; it may not pass when in check."""
-    for i in range(plies.shape[0]):
-        later = game[plies[i] + 1 : plies[i] + 3]
-        kept = later.copy()
-        later[0] = game[plies[i]]
-        later[0, FLAGS] = (later[0, FLAGS] ^ ONE) & ~JUMPED
-        chess.legal_masks(later[0], masks[0])
-        found = outlook(game, plies[i] + 1, False, masks)
-        sheets[i].mate_threat = found & MATES != ZERO and not is_check(game[plies[i]])
-        later[:] = kept
-
-
-@kernel
-def outlook(game, ply, announce, masks):
-    """What some legal move of masks[0] does: CHECKS, MATES, and if `announce` is set DRAWS: a draw can be claimed.
-
-    The row after `ply` and masks[1] are scratch.
-    """
-    position, after = game[ply], game[ply + 1]
-    us, _ = chess.colours(position)
-    promoting, found = chess.promoting(position, us), ZERO
-    if announce and is_claimable(game, ply, masks[0]):
-        found |= DRAWS
-    for origin in range(64):
-        targets, promotes = masks[0, origin], promoting >> np.uint64(origin) & ONE
-        while targets:
-            for promotion in range(promotes, np.uint64(5) if promotes else ONE):
-                after[:] = position
-                chess.make(after, np.uint64(origin), lowest(targets), np.uint64(promotion))
-                checks = is_check(after)
-                if checks or announce:
-                    chess.legal_masks(after, masks[1])
-                if checks:
-                    found |= CHECKS | (ZERO if union(masks[1]) else MATES)
-                if announce and is_claimable(game, ply + 1, masks[1]):
-                    found |= DRAWS
-            targets &= targets - ONE
-    return found
-
-
-@inline
-def is_check(position):
-    us, them = chess.colours(position)
-    occupied, queens = chess.side(position, us) | chess.side(position, them), position[them + QUEEN]
-    king = lowest(position[us + KING])
-    checks = KNIGHT_ATTACKS[king] & position[them + KNIGHT]
-    checks |= chess.pawn_attacks(king, us != ZERO) & position[them + PAWN]
-    checks |= chess.rook_attacks(king, occupied) & (position[them + ROOK] | queens)
-    checks |= chess.bishop_attacks(king, occupied) & (position[them + BISHOP] | queens)
-    return checks != ZERO

@@ -10,15 +10,10 @@ A colour's pieces start at word 0 or 6; kinds count 0 to 5 from pawn to king. Sl
 subtracting along each line ("obstruction difference"): no tables of magic numbers.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import UInt64
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from games.bits import FULL, ONE, TWO, ZERO, inline, kernel, lowest, popcount
+from games.bits import FULL, ONE, TWO, ZERO, inline, kernel, lowest, popcount, zeros_above
 from games.chess import rules
 from games.chess.tables import (
     BETWEEN,
@@ -57,13 +52,6 @@ def pack(state: rules.State) -> UInt64[np.ndarray, "16"]:
     flags |= (0 if state.ep is None else state.ep + 1) << 8 | state.halfmoves << 16
     words[FLAGS : PLY + 1] = flags, state.last, state.ply
     return words
-
-
-def _zeros_above(_context, _word):
-    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.ctlz(args[0], cgutils.false_bit)
-
-
-zeros_above: Any = intrinsic(_zeros_above)  # how many zeros stand above the highest set bit
 
 
 @inline

@@ -50,6 +50,9 @@ class Othello:
             self.size, state.board, last=last, hints=tuple(self.moves[m] for m in self.legal(state))
         )
 
+    def written(self, state: State, move: int) -> str:
+        return self.moves[move]
+
     def policy(self, text: str) -> Policy:
         if text != UNIFORM.name:
             raise ValueError(no_such("policy", text, [UNIFORM.name]))
@@ -101,13 +104,9 @@ class Othello:
         return words
 
     def legal_moves(self, moves: Moves, rows: Int[np.ndarray, "row 2"]) -> Bool[np.ndarray, "row move"]:
-        from games.bits import expand
-
         legal = np.zeros((len(rows), len(self.moves)), bool)
-        bits = np.array([self._bit(square) for square in rules.move_squares(self.size)[1:]], np.uint64)
-        expand(
-            self.words(moves, rows, ["legal"]), np.array([0, len(bits)]), bits, legal[:, 1:].view(np.uint8)
-        )
+        words = self.words(moves, rows, ["legal"])
+        legal[:, 1:] = words & self._bits[1:] != 0
         return legal
 
     @cached_property

@@ -1,0 +1,150 @@
+"""The gate: does the model play by the rules, and does it hold the board? No score counts without it.
+
+By ply, on games that it was not trained on: loss, distance from the exact policy, top-1 legal rate, mass on legal
+moves, F1 of the legal set. By layer: linear probes for every group of predicates, for the model and for its twin of
+random weights, which shows what the architecture alone gives away.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+import games
+from boardsae import data, gpt
+from boardsae.activations import activations, scored_rows
+from boardsae.files import sha256, write_json
+from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
+from boardsae.progress import progress
+from boardsae.train_gpt import batch_of
+from games.core import Game, Transcripts, predicates
+
+GAMES = {"train": 3000, "select": 1000, "report": 1000}
+ENOUGH = 50  # positives and negatives that a predicate needs to be probed
+BARS = {"top1_legal": 0.995, "legal_mass": 0.98, "board_accuracy": 0.97}
+SIDES = ("mine", "theirs", "empty")
+
+
+def gate(folder: Path, dataset: data.Dataset) -> dict[str, Any]:
+    """Measures the model in the folder and writes gate.json there."""
+    model = gpt.load(folder)
+    twin = gpt.GPT(model.shape, seed=1).eval()
+    if dataset.game.name != model.shape.game:
+        raise ValueError(f"{folder} plays {model.shape.game}, {dataset.folder} holds {dataset.game.name}")
+    moves = {split: dataset.transcripts(split).moves[:n] for split, n in GAMES.items()}
+    for split, some in moves.items():
+        if len(some) < 100:
+            raise ValueError(
+                f"expected 100 games or more in the {split} split of {dataset.folder}, got {len(some)}"
+            )
+    play = by_ply(model, dataset.game, moves["report"])
+    layers = {}
+    bar = progress("probing", 2 * model.shape.layers, "layers")
+    for name, probed in (("trained", model), ("random", twin)):
+        layers[name] = []
+        for layer in range(model.shape.layers):
+            layers[name].append(probe(probed, dataset.game, moves, layer))
+            bar.update(1)
+    bar.close()
+    record = verdict(play, layers) | {
+        "model": sha256(folder / "model.safetensors"),
+        "games": dataset.manifest["files"]["moves.npy"]["sha256"],
+        "counts": {split: len(some) for split, some in moves.items()},
+        "by_ply": play,
+        "by_layer": layers,
+    }
+    write_json(folder / "gate.json", record)
+    return record
+
+
+def verdict(play: dict[str, list[float]], layers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The figures that the bars are for, whether they are reached, and the layer that holds the board best.
+
+    The layer is chosen on the select games and its accuracy is that of the report games.
+    """
+    live = np.array(play["live"])
+    totals = {
+        name: float(np.average(values, weights=live)) for name, values in play.items() if name != "live"
+    }
+    best = max(range(len(layers["trained"])), key=lambda i: layers["trained"][i]["board_accuracy_select"])
+    totals["board_accuracy"] = layers["trained"][best]["board_accuracy"]
+    missed = {name: bar for name, bar in BARS.items() if totals[name] < bar}
+    return {"passes": not missed, "missed": missed, "layer": best, "totals": totals}
+
+
+@torch.no_grad()
+def by_ply(
+    model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"]
+) -> dict[str, list[float]]:
+    """Means over the games at each number of plies read, from 1; `live` counts the games that go on there."""
+    sums = torch.zeros(6, moves.shape[1] - 1, dtype=torch.float64)
+    for first in range(0, len(moves), 128):
+        batch = batch_of(game, moves[first : first + 128])
+        log_p = model(batch.tokens).log_softmax(-1)
+        legal, counts = batch.legal, batch.legal.sum(-1)
+        live = (counts > 0).float()
+        p = log_p.exp()
+        chosen = p > 0.5 / counts.clamp(min=1)[..., None]  # half of what the exact policy gives a legal move
+        facts = (
+            torch.ones_like(live),
+            -log_p.gather(-1, batch.played[..., None])[..., 0],
+            -(log_p * legal).sum(-1) / counts.clamp(min=1) - counts.clamp(min=1).log(),
+            legal.gather(-1, p.argmax(-1, keepdim=True))[..., 0].float(),
+            (p * legal).sum(-1),
+            2 * (chosen & legal).sum(-1) / (chosen.sum(-1) + counts).clamp(min=1),
+        )
+        sums += torch.stack([(fact * live).sum(0) for fact in facts]).double()
+    names = ("loss", "gap", "top1_legal", "legal_mass", "legal_f1")
+    means = (sums[1:] / sums[0].clamp(min=1)).tolist()
+    return {"live": sums[0].tolist(), **dict(zip(names, means, strict=True))}
+
+
+def probe(
+    model: gpt.GPT, game: Game, moves: dict[str, Shaped[np.ndarray, "game ply"]], layer: int
+) -> dict[str, Any]:
+    """What linear probes after this layer find: by group the mean F1 and within-ply phi, and the whole board."""
+    x, y, ply = {}, {}, {}
+    for split, some in moves.items():
+        rows = scored_rows(some, model.shape.context)
+        x[split] = activations(model, some, layer)
+        y[split] = torch.from_numpy(games.truth(Transcripts(game.name, some), rows))
+        ply[split] = torch.from_numpy(rows[:, 1])
+    common = torch.stack([enough(y[split]) for split in moves]).all(0)
+    probes = best_fit(x["train"], y["train"], x["select"], y["select"])
+    select, report = probes(x["select"]), probes(x["report"])
+    thresholds = best_thresholds(select, y["select"], ply["select"])
+    scores = {
+        "f1": f1(report > thresholds.f1, y["report"]),
+        "phi": phi_within_ply(report > thresholds.phi, y["report"], ply["report"]),
+    }
+    columns = predicates(game)
+    groups: dict[str, dict[str, float]] = {}
+    for group in dict.fromkeys(predicate.group for predicate in columns):
+        held = torch.tensor([predicate.group == group for predicate in columns]) & common
+        if held.any():
+            groups[group] = {name: values[held].nanmean().item() for name, values in scores.items()}
+            groups[group]["predicates"] = int(held.sum())
+    return {
+        "layer": layer,
+        "board_accuracy_select": board_accuracy(game, select, y["select"]),
+        "board_accuracy": board_accuracy(game, report, y["report"]),
+        "groups": groups,
+    }
+
+
+def enough(y: Bool[Tensor, "row predicate"]) -> Bool[Tensor, " predicate"]:
+    return (y.sum(0) >= ENOUGH) & ((~y).sum(0) >= ENOUGH)
+
+
+def board_accuracy(
+    game: Game, scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]
+) -> float:
+    """The share of squares whose state, mine, theirs or empty, has the highest of its three probes' scores."""
+    groups = [predicate.group for predicate in predicates(game)]
+    places = [[i for i, group in enumerate(groups) if group == side] for side in SIDES]
+    said = torch.stack([scores[:, place] for place in places]).argmax(0)
+    true = torch.stack([y[:, place].int() for place in places]).argmax(0)
+    return (said == true).float().mean().item()

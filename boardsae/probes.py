@@ -1,0 +1,90 @@
+"""Linear probes: what a line through the activations says about every predicate at once.
+
+A probe is ridge regression on the predicate's 0 or 1, solved exactly for all predicates together. Its threshold is
+chosen on other games than it is reported on.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+THRESHOLDS = 33  # tried per predicate, at even steps between its lowest and highest score
+STRENGTHS = (1e-4, 1e-2, 1e-1)  # of the ridge, as a share of the mean variance of the activations
+
+
+class Probes(NamedTuple):
+    weights: Float[Tensor, "d predicate"]
+    bias: Float[Tensor, " predicate"]
+
+    def __call__(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row predicate"]:
+        return x @ self.weights + self.bias
+
+
+def fit(x: Float[Tensor, "row d"], y: Bool[Tensor, "row predicate"], strength: float) -> Probes:
+    """The least squares fit of y to x, with `strength` times the mean variance of x as the ridge."""
+    x_mean, y_mean = x.mean(0), y.float().mean(0)
+    centred = (x - x_mean).double()
+    moment = centred.T @ centred / len(x)
+    ridge = strength * moment.diagonal().mean() * torch.eye(x.shape[1], dtype=torch.float64)
+    cross = centred.T @ (y.double() - y_mean) / len(x)
+    weights = torch.linalg.solve(moment + ridge, cross).float()
+    return Probes(weights, y_mean - x_mean @ weights)
+
+
+def best_fit(
+    x: Float[Tensor, "row d"],
+    y: Bool[Tensor, "row predicate"],
+    x_select: Float[Tensor, "other d"],
+    y_select: Bool[Tensor, "other predicate"],
+) -> Probes:
+    """The fit whose strength explains held-out predicates best."""
+    fits = [fit(x, y, strength) for strength in STRENGTHS]
+    return min(fits, key=lambda probes: (probes(x_select) - y_select.float()).square().mean().item())
+
+
+def phi_within_ply(
+    a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
+) -> Float[Tensor, " predicate"]:
+    """The correlation of detections and truth once both have lost their mean at each ply; 0 for any clock.
+
+    nan where either never varies within a ply.
+    """
+    a_rest, y_rest = without_ply_means(a, ply), without_ply_means(y, ply)
+    norms = (a_rest.square().sum(0) * y_rest.square().sum(0)).sqrt()
+    return torch.where(norms > 1e-6, (a_rest * y_rest).sum(0) / norms, torch.nan)
+
+
+def without_ply_means(
+    values: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
+) -> Float[Tensor, "row predicate"]:
+    as_float = values.float()
+    sums = torch.zeros(int(ply.max()) + 1, values.shape[1]).index_add_(0, ply, as_float)
+    counts = torch.bincount(ply, minlength=len(sums)).clamp(min=1)
+    return as_float - (sums / counts[:, None])[ply]
+
+
+def f1(a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]) -> Float[Tensor, " predicate"]:
+    """2 TP / (2 TP + FP + FN); nan where there is nothing to find and nothing was found."""
+    return 2 * (a & y).sum(0) / (a.sum(0) + y.sum(0))
+
+
+class Thresholds(NamedTuple):
+    """For every predicate: where its F1 and where its within-ply phi are highest."""
+
+    f1: Float[Tensor, " predicate"]
+    phi: Float[Tensor, " predicate"]
+
+
+def best_thresholds(
+    scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
+) -> Thresholds:
+    low, high = scores.min(0).values, scores.max(0).values
+    tried = [low + (high - low) * i / (THRESHOLDS + 1) for i in range(1, THRESHOLDS + 1)]
+    f1s = torch.stack([f1(scores > t, y) for t in tried]).nan_to_num(-1)
+    phis = torch.stack([phi_within_ply(scores > t, y, ply) for t in tried]).nan_to_num(-1)
+    table = torch.stack(tried)
+    return Thresholds(
+        *(table.gather(0, values.argmax(0, keepdim=True))[0] for values in (f1s, phis)),
+    )
