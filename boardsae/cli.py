@@ -140,6 +140,26 @@ def train_gpt(
 
 
 @app.command()
+def gate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model that train-gpt made.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Transcripts [default: the ones it was trained on].")
+    ] = None,
+) -> None:
+    """Measure whether a model knows the rules and holds the board.
+
+    Writes gate.json and gate.png beside the model: play by ply, and linear probes by layer for the model and for
+    a twin of random weights.
+    """
+    from boardsae import gate, plots
+
+    record = gate.gate(folder, data)
+    plots.gate_figure(record, folder.name, folder / "gate.png")
+    say(gate.told(record))
+    print(folder / "gate.json")
+
+
+@app.command()
 def show(
     game: GameName,
     index: Annotated[int, typer.Option(help="Which game.")] = 0,

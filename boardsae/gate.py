@@ -16,21 +16,22 @@ from torch import Tensor
 import games
 from boardsae import data, gpt
 from boardsae.activations import activations, scored_rows
-from boardsae.files import sha256, write_json
+from boardsae.files import read_json, sha256, write_json
 from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
 from boardsae.progress import progress
 from boardsae.train_gpt import batch_of
 from games.core import Game, Transcripts, predicates
 
-GAMES = {"train": 3000, "select": 1000, "report": 1000}
+GAMES = {"train": 2000, "select": 500, "report": 1000}
 ENOUGH = 50  # positives and negatives that a predicate needs to be probed
 BARS = {"top1_legal": 0.995, "legal_mass": 0.98, "board_accuracy": 0.97}
 SIDES = ("mine", "theirs", "empty")
 
 
-def gate(folder: Path, dataset: data.Dataset) -> dict[str, Any]:
-    """Measures the model in the folder and writes gate.json there."""
+def gate(folder: Path, games_folder: Path | None = None) -> dict[str, Any]:
+    """Measures the model in the folder, on the games that it was trained on or others, and writes gate.json there."""
     model = gpt.load(folder)
+    dataset = data.load(games_folder or Path(read_json(folder / "model.json")["recipe"]["data"]))
     twin = gpt.GPT(model.shape, seed=1).eval()
     if dataset.game.name != model.shape.game:
         raise ValueError(f"{folder} plays {model.shape.game}, {dataset.folder} holds {dataset.game.name}")
@@ -148,3 +149,15 @@ def board_accuracy(
     said = torch.stack([scores[:, place] for place in places]).argmax(0)
     true = torch.stack([y[:, place].int() for place in places]).argmax(0)
     return (said == true).float().mean().item()
+
+
+def told(record: dict[str, Any]) -> str:
+    """What the gate found, in two lines."""
+    totals, layer = record["totals"], record["layer"]
+    rates = f"top-1 legal {totals['top1_legal']:.2%}, legal mass {totals['legal_mass']:.2%}"
+    play = f"{rates}, {totals['gap']:.4f} nats above the exact policy"
+    board = f"a linear probe after layer {layer} reads {totals['board_accuracy']:.2%} of the squares"
+    missed = ", ".join(f"{name} below {bar:.1%}" for name, bar in record["missed"].items())
+    return f"{play}; {board}\n" + (
+        "passes the gate" if record["passes"] else f"does not pass the gate: {missed}"
+    )

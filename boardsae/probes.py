@@ -4,13 +4,14 @@ A probe is ridge regression on the predicate's 0 or 1, solved exactly for all pr
 chosen on other games than it is reported on.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-THRESHOLDS = 33  # tried per predicate, at even steps between its lowest and highest score
+THRESHOLDS = 19  # tried per predicate, at even steps between its lowest and highest score
 STRENGTHS = (1e-4, 1e-2, 1e-1)  # of the ridge, as a share of the mean variance of the activations
 
 
@@ -22,15 +23,17 @@ class Probes(NamedTuple):
         return x @ self.weights + self.bias
 
 
-def fit(x: Float[Tensor, "row d"], y: Bool[Tensor, "row predicate"], strength: float) -> Probes:
-    """The least squares fit of y to x, with `strength` times the mean variance of x as the ridge."""
+def fits(
+    x: Float[Tensor, "row d"], y: Bool[Tensor, "row predicate"], strengths: Sequence[float] = STRENGTHS
+) -> list[Probes]:
+    """The least squares fit of y to x for every strength, which times the mean variance of x is the ridge."""
     x_mean, y_mean = x.mean(0), y.float().mean(0)
-    centred = (x - x_mean).double()
-    moment = centred.T @ centred / len(x)
-    ridge = strength * moment.diagonal().mean() * torch.eye(x.shape[1], dtype=torch.float64)
-    cross = centred.T @ (y.double() - y_mean) / len(x)
-    weights = torch.linalg.solve(moment + ridge, cross).float()
-    return Probes(weights, y_mean - x_mean @ weights)
+    centred = x - x_mean
+    moment = (centred.T @ centred).double() / len(x)
+    cross = (centred.T @ (y.float() - y_mean)).double() / len(x)
+    unit = moment.diagonal().mean() * torch.eye(x.shape[1], dtype=torch.float64)
+    weights = [torch.linalg.solve(moment + strength * unit, cross).float() for strength in strengths]
+    return [Probes(w, y_mean - x_mean @ w) for w in weights]
 
 
 def best_fit(
@@ -40,8 +43,8 @@ def best_fit(
     y_select: Bool[Tensor, "other predicate"],
 ) -> Probes:
     """The fit whose strength explains held-out predicates best."""
-    fits = [fit(x, y, strength) for strength in STRENGTHS]
-    return min(fits, key=lambda probes: (probes(x_select) - y_select.float()).square().mean().item())
+    held_out = y_select.float()
+    return min(fits(x, y), key=lambda probes: (probes(x_select) - held_out).square().mean().item())
 
 
 def phi_within_ply(
@@ -85,6 +88,4 @@ def best_thresholds(
     f1s = torch.stack([f1(scores > t, y) for t in tried]).nan_to_num(-1)
     phis = torch.stack([phi_within_ply(scores > t, y, ply) for t in tried]).nan_to_num(-1)
     table = torch.stack(tried)
-    return Thresholds(
-        *(table.gather(0, values.argmax(0, keepdim=True))[0] for values in (f1s, phis)),
-    )
+    return Thresholds(*(table.gather(0, values.argmax(0, keepdim=True))[0] for values in (f1s, phis)))

@@ -25,6 +25,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.activations",
     "boardsae.probes",
     "boardsae.gate",
+    "boardsae.plots",
     "boardsae.show",
     "boardsae.listing",
     "boardsae.cli",

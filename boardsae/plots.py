@@ -1,0 +1,53 @@
+"""Figures, each a function of a record: which layer holds the board, how well a model plays."""
+
+from pathlib import Path
+from typing import Any
+
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart without colour vision
+
+
+def gate_figure(record: dict[str, Any], title: str, path: Path) -> None:
+    """Play by ply on the left, what linear probes find by layer on the right, the model beside its random twin."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
+    _draw_play(left, record["by_ply"])
+    _draw_layers(figure, right, record["by_layer"], record["layer"])
+    verdict = "passes the gate" if record["passes"] else "does not pass the gate"
+    figure.suptitle(f"{title}: {verdict}", fontsize=13)
+    figure.savefig(path, dpi=160)
+
+
+def _draw_play(axes: Any, play: dict[str, list[float]]) -> None:
+    plies = range(1, len(play["live"]) + 1)
+    lines = (
+        ("top1_legal", "top move is legal", BLUE, "-"),
+        ("legal_mass", "chance on legal moves", ORANGE, "--"),
+    )
+    for name, label, colour, style in (*lines, ("legal_f1", "F1 of the legal set", GREEN, ":")):
+        axes.plot(plies, play[name], style, color=colour, label=label, linewidth=2)
+    axes.set(xlabel="plies read", ylabel="mean over held-out games", title="Does it play by the rules?")
+    axes.legend(loc="lower left", frameon=False)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_layers(figure: Any, axes: Any, layers: dict[str, list[dict[str, Any]]], chosen: int) -> None:
+    trained, random = layers["trained"], layers["random"]
+    groups = sorted(trained[chosen]["groups"], key=lambda g: -trained[chosen]["groups"][g]["phi"])
+    columns = [*trained, *random]
+    table = [
+        [column["groups"].get(group, {}).get("phi", float("nan")) for column in columns] for group in groups
+    ]
+    image = axes.imshow(table, aspect="auto", cmap="cividis", vmin=0, vmax=1)
+    for row, values in enumerate(table):
+        for column, phi in enumerate(values):
+            ink = "black" if phi > 0.55 else "white"
+            axes.text(column, row, f"{phi:.2f}", ha="center", va="center", color=ink, fontsize=7)
+    axes.axvline(len(trained) - 0.5, color="white", linewidth=4)
+    axes.set_yticks(range(len(groups)), [group.replace("_", " ") for group in groups], fontsize=8)
+    axes.set_xticks(range(len(columns)), [f"{c['layer']}" for c in columns])
+    axes.set_xlabel(f"layer: the model on the left (best {chosen}), its random-weight twin on the right")
+    axes.set_title("Which layer holds the board? (within-ply phi of linear probes)")
+    figure.colorbar(image, ax=axes, shrink=0.8)

@@ -1,0 +1,149 @@
+"""Probes and the gate: right on planted data, blind to clocks, and with rows that mean what they say."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import games
+from boardsae import gate, generate, gpt, plots, train_gpt
+from boardsae.activations import activations, scored_rows
+from boardsae.probes import best_thresholds, f1, fits, phi_within_ply
+from games.core import rows
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_scored_rows_are_all_rows_but_the_start_and_the_padding():
+    game = games.load("othello6")
+    moves, _ = game.generate(4, 0, 500, game.policy("uniform"))
+    assert (moves[:, -1] == 0).any()
+    expected = [row for row in rows(moves).tolist() if 1 <= row[1] <= 31]
+    assert scored_rows(moves, 31).tolist() == expected
+
+
+def test_the_model_has_read_just_the_plies_of_its_row():
+    """A change of a later move never shows in a row; a change of the row's own last move does."""
+    game = games.load("othello6")
+    moves, _ = game.generate(4, 0, 40, game.policy("uniform"))
+    model = gpt.GPT(gpt.Shape("othello6", 33, 31, 2, 32, 2), seed=0)
+    other = moves.copy()
+    other[:, 12] = 1 + other[:, 12] % 32
+    where = scored_rows(moves, 31)
+    before, after = activations(model, moves, 1, batch=7), activations(model, other, 1)
+    same = torch.isclose(before, after, atol=1e-6).all(1).numpy()
+    assert (same == (where[:, 1] < 13)).all()
+
+
+def test_ridge_is_that_of_the_normal_equations():
+    x, y = torch.randn(200, 5, generator=torch.Generator().manual_seed(0)) + 3, torch.rand(200, 2) > 0.5
+    (probes,) = fits(x, y, [0.1])
+    centred = (x - x.mean(0)).double()
+    moment = centred.T @ centred / 200
+    ridge = 0.1 * moment.diagonal().mean() * torch.eye(5)
+    weights = torch.linalg.inv(moment + ridge) @ (centred.T @ (y.double() - y.double().mean(0)) / 200)
+    torch.testing.assert_close(probes.weights.double(), weights, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(probes(x).mean(0), y.float().mean(0))
+
+
+def phi_by_hand(a, y, ply):
+    a, y = a.astype(float), y.astype(float)
+    for p in np.unique(ply):
+        a[ply == p] -= a[ply == p].mean()
+        y[ply == p] -= y[ply == p].mean()
+    return (a * y).sum() / np.sqrt((a**2).sum() * (y**2).sum())
+
+
+def test_phi_within_ply_by_hand_and_its_degenerate_cases():
+    ply = np.repeat(np.arange(1, 6), 40)
+    y = RANDOM.random(200) < 0.2 * ply
+    a = np.where(RANDOM.random(200) < 0.7, y, RANDOM.random(200) < 0.5)
+    columns = np.stack([a, y, ~y, ply > 3, np.ones(200, bool)], axis=1)
+    truth = np.repeat(y[:, None], 5, axis=1)
+    phi = phi_within_ply(torch.tensor(columns), torch.tensor(truth), torch.tensor(ply)).numpy()
+    assert phi[:3] == pytest.approx([phi_by_hand(a, y, ply), 1, -1], abs=1e-5)
+    assert np.isnan(phi[3:]).all()  # a clock and an always-on detector never vary within a ply
+
+
+def test_f1_by_hand():
+    a = torch.tensor([[1, 0], [1, 0], [0, 0], [0, 0]], dtype=torch.bool)
+    y = torch.tensor([[1, 0], [0, 0], [1, 0], [0, 0]], dtype=torch.bool)
+    scores = f1(a, y)
+    assert scores[0] == 0.5
+    assert scores[1].isnan()
+
+
+def test_planted_directions_are_found_and_noise_is_not():
+    rows_, ply = 4000, torch.arange(4000) % 20
+    y = torch.rand(rows_, 3, generator=torch.Generator().manual_seed(1)) < 0.3
+    x = torch.randn(rows_, 16, generator=torch.Generator().manual_seed(2)) * 0.1
+    x[:, 0] += y[:, 0]
+    x[:, 1:3] += y[:, 1, None]
+    (probes,) = fits(x[:2000], y[:2000], [1e-3])
+    thresholds = best_thresholds(probes(x[:2000]), y[:2000], ply[:2000])
+    scores = probes(x[2000:])
+    assert (f1(scores > thresholds.f1, y[2000:])[:2] > 0.97).all()
+    phi = phi_within_ply(scores > thresholds.phi, y[2000:], ply[2000:])
+    assert (phi[:2] > 0.97).all()
+    assert abs(phi[2]) < 0.06
+
+
+class Knowing(torch.nn.Module):
+    """Gives 0.6 of its chance to the legal moves alike, and the rest to the illegal ones alike."""
+
+    def __init__(self, game, moves):
+        super().__init__()
+        self.legal = train_gpt.batch_of(game, moves).legal
+
+    def forward(self, tokens):
+        counts = self.legal.sum(-1, keepdim=True)
+        illegal = (~self.legal).sum(-1, keepdim=True)
+        return torch.where(self.legal, 0.6 / counts.clamp(min=1), 0.4 / illegal).log()
+
+
+def test_play_by_ply_of_a_model_that_is_mostly_right():
+    game = games.load("othello6")
+    moves, _ = game.generate(0, 0, 128, game.policy("uniform"))
+    model = Knowing(game, moves)
+    play = gate.by_ply(model, game, moves)
+    assert play["live"][0] == 128
+    assert play["legal_mass"][:20] == pytest.approx([0.6] * 20)
+    assert play["gap"][:20] == pytest.approx([-np.log(0.6)] * 20, rel=1e-5)
+    assert play["top1_legal"][:20] == [1] * 20
+    counts = model.legal.sum(-1)[:, :12].float()  # all games go on that long
+    illegal_too = 0.4 / (33 - counts) > 0.5 / counts
+    chosen = torch.where(illegal_too, 33, counts)
+    assert play["legal_f1"][:12] == pytest.approx((2 * counts / (chosen + counts)).mean(0).tolist(), rel=1e-5)
+
+
+def test_board_accuracy_counts_squares():
+    game = games.load("othello6")
+    moves, _ = game.generate(0, 0, 5, game.policy("uniform"))
+    y = torch.from_numpy(games.truth(games.Transcripts("othello6", moves), scored_rows(moves, 31)))
+    assert gate.board_accuracy(game, y.float(), y) == 1
+    groups = [p.group for p in games.predicates(game)]
+    always_empty = torch.tensor([group == "empty" for group in groups]).float().expand(len(y), -1)
+    empty = y[:, torch.tensor([group == "empty" for group in groups])].float().mean().item()
+    assert gate.board_accuracy(game, always_empty, y) == pytest.approx(empty)
+
+
+def test_the_gate_of_a_small_model(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr(gate, "GAMES", {"train": 150, "select": 100, "report": 100})
+    generate.from_policy("othello6", 3000, 0, "uniform", 1, tmp_path / "data")
+    recipe = train_gpt.Recipe(str(tmp_path / "data"), "nano", "soft", 60 * 64 * 31, batch=64, bf16=False)
+    list(train_gpt.train("othello6", recipe, tmp_path / "model"))
+    record = gate.gate(tmp_path / "model")
+    assert record == json.loads((tmp_path / "model" / "gate.json").read_text())
+    assert not record["passes"]
+    assert set(record["missed"]) == set(gate.BARS)
+    assert "does not pass the gate: top1_legal below 99.5%" in gate.told(record)
+    trained, random = (record["by_layer"][name][0]["groups"] for name in ("trained", "random"))
+    assert trained["last_move"]["phi"] > 0.8
+    assert random["mine"]["predicates"] > 20
+    plots.gate_figure(record, "nano", tmp_path / "gate.png")
+    assert (tmp_path / "gate.png").stat().st_size > 20_000
+    generate.from_policy("othello6", 60, 0, "uniform", 1, tmp_path / "few")
+    with pytest.raises(ValueError, match="expected 100 games or more in the train split"):
+        gate.gate(tmp_path / "model", tmp_path / "few")
