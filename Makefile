@@ -6,12 +6,9 @@ GAME ?= othello6
 # Installed first, because the newest torch brings gigabytes of CUDA: `make test TORCH=torch` takes it all the same.
 TORCH ?= torch==2.13.0
 
-.PHONY: test test-all check quickstart speed clean
+.PHONY: test check quickstart speed clean
 
-test: $(BIN)/installed  ## the fast suite: a few minutes on two cores
-	$(BIN)/python -m pytest -m "not slow"
-
-test-all: $(BIN)/installed  ## with the slow tests too
+test: $(BIN)/installed  ## everything that is tested: a few minutes on two cores
 	$(BIN)/python -m pytest
 
 check: $(BIN)/installed  ## what a change must pass beside the tests

@@ -76,6 +76,15 @@ def test_6x6_counts_equal_an_independent_brute_force():
     assert [rules_perft(rules.start(6), depth) for depth in range(6)] == slow[:6]
 
 
+def test_move_ids_are_the_tokens_of_published_models():
+    """Those count 1 to 60 along the squares but the four in the middle; 0 is a pass or padding."""
+    squares = [*range(27), 29, 30, 31, 32, 33, 34, *range(37, 64)]
+    published = {
+        1 + place: "abcdefgh"[square % 8] + str(square // 8 + 1) for place, square in enumerate(squares)
+    }
+    assert dict(enumerate(GAMES["othello"].moves)) == {0: "start"} | published
+
+
 def test_random_games_are_the_ones_the_rules_play(game):
     policy = game.policy("uniform")
     moves, _ = game.generate(7, 1000, 300, policy)
