@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 import typer
 
 from boardsae import cli
@@ -51,3 +52,18 @@ def test_no_page_speaks_of_where_it_was_written():
     tracked += [p for folder in ("games", "boardsae", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
     for page in tracked:
         assert not words.search(page.read_text()), page
+
+
+def test_shown_output_is_what_the_command_prints(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```console\n(\$ boardsae .*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        command, *shown = block.splitlines()
+        monkeypatch.setattr("sys.argv", shlex.split(command.removeprefix("$ ")))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        printed = capsys.readouterr().out.splitlines()
+        assert shown[-1] == "..."
+        assert printed[: len(shown) - 1] == shown[:-1]
