@@ -59,52 +59,74 @@ class Transcripts(NamedTuple):
     moves: Shaped[np.ndarray, "game ply"]
 
 
+Moves = Shaped[np.ndarray, "game ply"]
+Rows = Int[np.ndarray, "row 2"]
+
+
 @runtime_checkable
 class Game(Protocol):
-    """Five nouns, four verbs on immutable states that read like the rules, and the same facts by the array.
+    """Verbs on immutable states that read like the rules, and the same facts by the array.
 
     The verbs are the specification. The array methods are accepted because tests rebuild each of their outputs
     with the verbs. A *row* is a pair (game, plies played): the position that a reader of that many moves knows.
     """
 
     name: str
+    version: int  # raised when any move id, random game or truth changes
     size: int  # squares along a side
     moves: tuple[str, ...]  # move id -> text; id 0 is no move: the start of a game and its padding
     max_plies: int
     default_policy: str
-    version: int  # raised when any move id, random game or truth changes
 
     @property
     def planes(self) -> tuple[Plane, ...]: ...
 
     def start(self) -> Any: ...
-    def legal(self, state: Any) -> list[int]: ...  # ascending ids; empty when the game is over
-    def play(self, state: Any, move: int) -> Any: ...  # a new state; never mutates
-    def truth(self, state: Any) -> dict[str, int]: ...  # plane name -> its bits
-    def picture(self, state: Any) -> Picture: ...
-    def written(self, state: Any, move: int) -> str: ...  # as people write the move
+    def legal(self, state: Any) -> list[int]:
+        """Ascending ids; empty when the game is over."""
+        ...
 
+    def play(self, state: Any, move: int) -> Any:
+        """A new state; the old one stays as it is."""
+        ...
+
+    def truth(self, state: Any) -> dict[str, int]:
+        """The bits of every plane, by its name."""
+        ...
+
+    def written(self, state: Any, move: int) -> str:
+        """A legal move as people write it."""
+        ...
+
+    def picture(self, state: Any) -> Picture: ...
     def policy(self, text: str) -> Policy: ...
-    def probabilities(self, state: Any, style: Style) -> list[float]: ...  # of legal(state), in order
+    def probabilities(self, state: Any, style: Style) -> list[float]:
+        """The chance of each move of `legal(state)`, in order."""
+        ...
+
     def generate(
         self, seed: int, first: int, games: int, policy: Policy
-    ) -> tuple[Shaped[np.ndarray, "game ply"], UInt8[np.ndarray, "game 2"]]: ...  # moves; style and opening
-    def legal_plies(self, moves: Shaped[np.ndarray, "game ply"]) -> Int[np.ndarray, " game"]: ...
-    def keys(
-        self, moves: Shaped[np.ndarray, "game ply"]
-    ) -> UInt64[np.ndarray, " game"]: ...  # equal: same game
-    def notation(
-        self, moves: Shaped[np.ndarray, "game ply"]
-    ) -> dict[str, np.ndarray]: ...  # stored beside the moves
-    def words(
-        self,
-        moves: Shaped[np.ndarray, "game ply"],
-        rows: Int[np.ndarray, "row 2"],
-        planes: Sequence[str],
-    ) -> UInt64[np.ndarray, "row plane"]: ...
-    def legal_moves(
-        self, moves: Shaped[np.ndarray, "game ply"], rows: Int[np.ndarray, "row 2"]
-    ) -> Bool[np.ndarray, "row move"]: ...
+    ) -> tuple[Moves, UInt8[np.ndarray, "game 2"]]:
+        """The moves of games number `first` and on, and for each the style drawn and its random opening plies."""
+        ...
+
+    def legal_plies(self, moves: Moves) -> Int[np.ndarray, " game"]:
+        """How many plies of each game are legal, up to its padding."""
+        ...
+
+    def keys(self, moves: Moves) -> UInt64[np.ndarray, " game"]:
+        """Hashes, equal for games that count as the same."""
+        ...
+
+    def notation(self, moves: Moves) -> dict[str, np.ndarray]:
+        """What a dataset stores beside the moves, by name."""
+        ...
+
+    def words(self, moves: Moves, rows: Rows, planes: Sequence[str]) -> UInt64[np.ndarray, "row plane"]:
+        """The bits of the named planes at every row."""
+        ...
+
+    def legal_moves(self, moves: Moves, rows: Rows) -> Bool[np.ndarray, "row move"]: ...
 
 
 def no_such(kind: str, text: str, known: Iterable[str]) -> str:
@@ -197,7 +219,7 @@ def square_names(size: int) -> tuple[str, ...]:
     return tuple("abcdefgh"[column] + str(row + 1) for row in range(size) for column in range(size))
 
 
-def rows(moves: Shaped[np.ndarray, "game ply"]) -> Int[np.ndarray, "row 2"]:
+def rows(moves: Moves) -> Rows:
     """All rows of some games: (game, plies played) from 0 up to each game's length."""
     lengths = (moves != 0).sum(axis=1)
     game = np.repeat(np.arange(len(moves)), lengths + 1)
