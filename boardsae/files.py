@@ -67,6 +67,24 @@ class ArrayFile:
         os.close(self.file)
 
 
+class ArrayReader:
+    """An .npy file read slice by slice. A memmap would keep every page it has seen in this process's memory."""
+
+    def __init__(self, path: Path):
+        self.path, array = path, open_array(path)
+        self.shape, self.dtype, self.offset = array.shape, array.dtype, array.offset  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        first, last, _ = rows.indices(len(self))
+        row = int(np.prod(self.shape[1:]))
+        offset = self.offset + first * row * self.dtype.itemsize
+        values = np.fromfile(self.path, self.dtype, max(0, last - first) * row, offset=offset)
+        return values.reshape(-1, *self.shape[1:])
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
     """All of the .npy file or none of it."""
     unfinished = path.with_name(path.name + ".tmp")

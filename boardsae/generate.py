@@ -16,9 +16,9 @@ import numpy as np
 
 import games
 from boardsae import __version__, data
-from boardsae.files import ArrayFile, open_array, read_json, sha256, write_json
+from boardsae.files import ArrayFile, ArrayReader, open_array, read_json, sha256, write_json
 from boardsae.progress import progress, say
-from boardsae.splits import DUPLICATE, SPLITS, distinct, draw_splits
+from boardsae.splits import SPLITS, repeats, splits
 from games.core import Game, Policy
 
 BLOCK = 8192  # games that one worker makes at a time
@@ -224,19 +224,25 @@ def check_space(folder: Path, need: int) -> None:
 
 def finish(partial: Path, request: dict[str, Any], facts: dict[str, Any]) -> None:
     """The split of every game, then the manifest, which says that all is there."""
-    keys, moves = open_array(partial / "keys.npy"), open_array(partial / "moves.npy")
-    split = np.lib.format.open_memmap(partial / "split.npy", "w+", np.uint8, (len(keys),))
-    draw_splits(keys, split)
-    split.flush()
+    keys, moves = ArrayReader(partial / "keys.npy"), ArrayReader(partial / "moves.npy")
+    repeated, different = repeats(keys)
+    split_file = ArrayFile(partial / "split.npy", (len(keys),), np.dtype(np.uint8))
+    games, plies = np.zeros(len(SPLITS)), np.zeros(len(SPLITS))
+    for first in range(0, len(keys), BLOCK):
+        split = splits(keys, repeated, first, first + BLOCK)
+        split_file.write(first, split)
+        games += np.bincount(split, minlength=len(SPLITS))
+        plies += np.bincount(split, (moves[first : first + BLOCK] != 0).sum(axis=1), minlength=len(SPLITS))
+    split_file.close()
     manifest = {
         "format": data.FORMAT,
         "boardsae": __version__,
         "request": request,
         "games": len(moves),
-        "splits": count(moves, split),
+        "splits": {name: {"games": int(games[i]), "plies": int(plies[i])} for i, name in enumerate(SPLITS)},
         "disjoint": {
-            "kept_games": int((split != DUPLICATE).sum()),
-            "distinct_keys": distinct(keys),
+            "kept_games": len(keys) - len(repeated),
+            "distinct_keys": different,
             "because": "every kept game has a key of its own, and games that are equal have equal keys",
         },
         **facts,
@@ -245,16 +251,6 @@ def finish(partial: Path, request: dict[str, Any], facts: dict[str, Any]) -> Non
         },
     }
     write_json(partial / "manifest.json", manifest)
-
-
-def count(moves: np.ndarray, split: np.ndarray) -> dict[str, dict[str, int]]:
-    """Games and plies of each split, summed block by block."""
-    counted, plies = np.zeros(len(SPLITS), np.int64), np.zeros(len(SPLITS), np.int64)
-    for b in range(0, len(moves), BLOCK):
-        counted += np.bincount(split[b : b + BLOCK], minlength=len(SPLITS))
-        lengths = (moves[b : b + BLOCK] != 0).sum(axis=1)
-        plies += np.bincount(split[b : b + BLOCK], lengths, minlength=len(SPLITS)).astype(np.int64)
-    return {name: {"games": int(counted[i]), "plies": int(plies[i])} for i, name in enumerate(SPLITS)}
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A key is equal for games that are the same up to board symmetry (`Game.keys`). The first game of each key belongs to
 the split that its key draws; later ones are duplicates and belong to none. So the splits share no game, and the
-first N of 2N games are split as N games are.
+first N of 2N games are split as N games are. Keys are read in blocks: memory does not grow with the games.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int, UInt8, UInt64
 
+from boardsae.files import ArrayReader
+
 SPLITS = ("train", "select", "report", "duplicate")
 SHARES = (0.9, 0.05, 0.05)
 DUPLICATE = SPLITS.index("duplicate")
-AT_ONCE = 1 << 20  # keys sorted together: about 30 MB, however many games there are
+AT_ONCE = 1 << 20  # keys sorted together: some 80 MB, however many games there are
+
+Keys = UInt64[np.ndarray, " game"] | ArrayReader
 
 
 def split_of(keys: UInt64[np.ndarray, " game"]) -> UInt8[np.ndarray, " game"]:
@@ -22,25 +26,37 @@ def split_of(keys: UInt64[np.ndarray, " game"]) -> UInt8[np.ndarray, " game"]:
     return np.searchsorted(bounds, (keys >> np.uint64(11)) * 2.0**-53, side="right").astype(np.uint8)
 
 
-def draw_splits(
-    keys: UInt64[np.ndarray, " game"], out: UInt8[np.ndarray, " game"], at_once: int = AT_ONCE
-) -> None:
-    """Fills in the split of every game; all but the first game of a key are duplicates."""
-    for games in classes(keys, at_once):
-        order = games[np.argsort(keys[games], kind="stable")]
-        out[games] = split_of(keys[games])
-        out[order[1:][keys[order[1:]] == keys[order[:-1]]]] = DUPLICATE
+def splits(
+    keys: Keys, repeated: Int[np.ndarray, " some"], first: int, last: int
+) -> UInt8[np.ndarray, " block"]:
+    """The splits of games `first` to `last`, of which those in `repeated` (ascending) are duplicates."""
+    out = split_of(keys[first:last])
+    low, high = np.searchsorted(repeated, [first, last])
+    out[repeated[low:high] - first] = DUPLICATE
+    return out
 
 
-def distinct(keys: UInt64[np.ndarray, " game"], at_once: int = AT_ONCE) -> int:
-    """How many different keys there are: as many as games that are kept, if the splits share none."""
-    return sum(len(np.unique(keys[games])) for games in classes(keys, at_once))
+def repeats(keys: Keys, at_once: int = AT_ONCE) -> tuple[Int[np.ndarray, " some"], int]:
+    """The games whose key an earlier game has, ascending, and how many different keys there are."""
+    found, different = [np.zeros(0, np.int64)], 0
+    for games, some in classes(keys, at_once):
+        order = np.argsort(some, kind="stable")
+        again = some[order[1:]] == some[order[:-1]]
+        found.append(games[order[1:][again]])
+        different += len(np.unique(some))
+    return np.sort(np.concatenate(found)), different
 
 
-def classes(keys: UInt64[np.ndarray, " game"], at_once: int) -> Iterator[Int[np.ndarray, " some"]]:
-    """The games in classes of about `at_once`, all games of a key in the same class, found block by block."""
+def classes(
+    keys: Keys, at_once: int
+) -> Iterator[tuple[Int[np.ndarray, " some"], UInt64[np.ndarray, " some"]]]:
+    """Games and their keys in classes of about `at_once`, all games of a key in the same class."""
     parts = -(-len(keys) // at_once)
     for part in range(parts):
-        blocks = range(0, len(keys), at_once)
-        hits = [np.flatnonzero(keys[b : b + at_once] % np.uint64(parts) == part) + b for b in blocks]
-        yield np.concatenate(hits)
+        games, some = [], []
+        for first in range(0, len(keys), at_once):
+            block = keys[first : first + at_once]
+            hits = np.flatnonzero(block % np.uint64(parts) == part)
+            games.append(hits + first)
+            some.append(block[hits])
+        yield np.concatenate(games), np.concatenate(some)

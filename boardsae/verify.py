@@ -8,7 +8,7 @@ import numpy as np
 from boardsae import Broken, data
 from boardsae.files import sha256
 from boardsae.progress import progress, say
-from boardsae.splits import DUPLICATE, SPLITS, distinct, draw_splits
+from boardsae.splits import DUPLICATE, SPLITS, repeats, splits
 from games.core import play_all
 
 BLOCK = 8192
@@ -78,8 +78,8 @@ def check_splits(dataset: data.Dataset) -> None:
     """The split of each game is the one its key draws, and the kept games have as many keys as there are games."""
     blocks = range(0, len(dataset.moves), BLOCK)
     keys = np.concatenate([dataset.game.keys(np.asarray(dataset.moves[b : b + BLOCK])) for b in blocks])
-    split = np.empty(len(keys), np.uint8)
-    draw_splits(keys, split)
+    repeated, different = repeats(keys)
+    split = splits(keys, repeated, 0, len(keys))
     if (wrong := np.flatnonzero(split != dataset.split)).size:
         index = int(wrong[0])
         found = dataset.split[index]
@@ -87,7 +87,7 @@ def check_splits(dataset: data.Dataset) -> None:
             f"game {index} of {dataset.folder} belongs to {SPLITS[split[index]]!r},"
             f" got {SPLITS[found] if found < len(SPLITS) else found!r}"
         )
-    kept, different = int((split != DUPLICATE).sum()), distinct(keys)
+    kept = int((dataset.split != DUPLICATE).sum())
     if kept != different:
         raise Broken(
             f"{dataset.folder} keeps {kept} games of {different} different keys: the splits share games"

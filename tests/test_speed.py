@@ -63,7 +63,7 @@ def test_quick_run_prints_a_row_for_every_task():
 def test_readme_gets_the_table_between_its_marks():
     readme = (ROOT / "README.md").read_text()
     once = speed.into(readme, "| a |\n")
-    assert f"{speed.BEGIN}| a |\n{speed.END}" in once
+    assert f"{speed.BEGIN}\n| a |\n\n{speed.END}" in once
     assert speed.into(once, "| b |\n") == once.replace("| a |", "| b |")
     with pytest.raises(ValueError, match="expected '<!-- speed -->'"):
         speed.into("# no marks", "")
