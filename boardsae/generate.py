@@ -204,13 +204,13 @@ def write(partial: Path, game: Game, request: dict[str, Any], source: Source, wo
         try:
             for n in pool.map(write_block, left):
                 bar.update(n)
+            bar.close()
+            for file in (*files.values(), done):
+                file.close()
+            finish(partial, request, source.facts, pool)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    bar.close()
-    for file in (*files.values(), done):
-        file.close()
-    finish(partial, request, source.facts)
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -222,18 +222,22 @@ def check_space(folder: Path, need: int) -> None:
         raise OSError(errno.ENOSPC, problem, str(folder))
 
 
-def finish(partial: Path, request: dict[str, Any], facts: dict[str, Any]) -> None:
+def finish(partial: Path, request: dict[str, Any], facts: dict[str, Any], pool: ThreadPoolExecutor) -> None:
     """The split of every game, then the manifest, which says that all is there."""
     keys, moves = ArrayReader(partial / "keys.npy"), ArrayReader(partial / "moves.npy")
-    repeated, different = repeats(keys)
+    repeated, different = repeats(keys, pool)
     split_file = ArrayFile(partial / "split.npy", (len(keys),), np.dtype(np.uint8))
-    games, plies = np.zeros(len(SPLITS)), np.zeros(len(SPLITS))
-    for first in range(0, len(keys), BLOCK):
+
+    def write_split(first: int) -> np.ndarray:  # games and plies by split
         split = splits(keys, repeated, first, first + BLOCK)
         split_file.write(first, split)
-        games += np.bincount(split, minlength=len(SPLITS))
-        plies += np.bincount(split, (moves[first : first + BLOCK] != 0).sum(axis=1), minlength=len(SPLITS))
+        plies = (moves[first : first + BLOCK] != 0).sum(axis=1)
+        return np.stack([np.bincount(split, weights, minlength=len(SPLITS)) for weights in (None, plies)])
+
+    counts = pool.map(write_split, range(0, len(keys), BLOCK))
+    games, plies = sum(counts, np.zeros((2, len(SPLITS))))
     split_file.close()
+    stored = [path for path in sorted(partial.glob("*.npy")) if not is_scratch(path)]
     manifest = {
         "format": data.FORMAT,
         "boardsae": __version__,
@@ -246,16 +250,14 @@ def finish(partial: Path, request: dict[str, Any], facts: dict[str, Any]) -> Non
             "because": "every kept game has a key of its own, and games that are equal have equal keys",
         },
         **facts,
-        "files": {
-            path.name: describe(path) for path in sorted(partial.glob("*.npy")) if not is_scratch(path)
-        },
+        "files": dict(pool.map(describe, stored)),
     }
     write_json(partial / "manifest.json", manifest)
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> tuple[str, dict[str, Any]]:
     array = open_array(path)
-    return {"sha256": sha256(path), "dtype": str(array.dtype), "shape": list(array.shape)}
+    return path.name, {"sha256": sha256(path), "dtype": str(array.dtype), "shape": list(array.shape)}
 
 
 def is_scratch(path: Path) -> bool:

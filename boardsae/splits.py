@@ -5,7 +5,7 @@ the split that its key draws; later ones are duplicates and belong to none. So t
 first N of 2N games are split as N games are. Keys are read in blocks: memory does not grow with the games.
 """
 
-from collections.abc import Iterator
+from concurrent.futures import Executor
 
 import numpy as np
 from jaxtyping import Int, UInt8, UInt64
@@ -15,7 +15,7 @@ from boardsae.files import ArrayReader
 SPLITS = ("train", "select", "report", "duplicate")
 SHARES = (0.9, 0.05, 0.05)
 DUPLICATE = SPLITS.index("duplicate")
-AT_ONCE = 1 << 20  # keys sorted together: some 80 MB, however many games there are
+AT_ONCE = 1 << 19  # keys sorted together by a thread: some 40 MB, however many games there are
 
 Keys = UInt64[np.ndarray, " game"] | ArrayReader
 
@@ -36,27 +36,33 @@ def splits(
     return out
 
 
-def repeats(keys: Keys, at_once: int = AT_ONCE) -> tuple[Int[np.ndarray, " some"], int]:
-    """The games whose key an earlier game has, ascending, and how many different keys there are."""
-    found, different = [np.zeros(0, np.int64)], 0
-    for games, some in classes(keys, at_once):
+def repeats(
+    keys: Keys, pool: Executor | None = None, at_once: int = AT_ONCE
+) -> tuple[Int[np.ndarray, " some"], int]:
+    """The games whose key an earlier game has, ascending, and how many different keys there are.
+
+    Keys are compared in classes of about `at_once`, all games of a key in the same class, by the pool's threads.
+    """
+    parts = -(-len(keys) // at_once)
+
+    def repeats_of(part: int) -> tuple[np.ndarray, int]:
+        games, some = class_of(keys, part, parts, at_once)
         order = np.argsort(some, kind="stable")
         again = some[order[1:]] == some[order[:-1]]
-        found.append(games[order[1:][again]])
-        different += len(np.unique(some))
-    return np.sort(np.concatenate(found)), different
+        return games[order[1:][again]], len(some) - int(again.sum())
+
+    found = list((pool.map if pool else map)(repeats_of, range(parts)))
+    return np.sort(np.concatenate([games for games, _ in found])), sum(different for _, different in found)
 
 
-def classes(
-    keys: Keys, at_once: int
-) -> Iterator[tuple[Int[np.ndarray, " some"], UInt64[np.ndarray, " some"]]]:
-    """Games and their keys in classes of about `at_once`, all games of a key in the same class."""
-    parts = -(-len(keys) // at_once)
-    for part in range(parts):
-        games, some = [], []
-        for first in range(0, len(keys), at_once):
-            block = keys[first : first + at_once]
-            hits = np.flatnonzero(block % np.uint64(parts) == part)
-            games.append(hits + first)
-            some.append(block[hits])
-        yield np.concatenate(games), np.concatenate(some)
+def class_of(
+    keys: Keys, part: int, parts: int, at_once: int
+) -> tuple[Int[np.ndarray, " some"], UInt64[np.ndarray, " some"]]:
+    """The games whose key leaves the remainder `part`, and their keys, gathered block by block."""
+    games, some = [], []
+    for first in range(0, len(keys), at_once):
+        block = keys[first : first + at_once]
+        hits = np.flatnonzero(block % np.uint64(parts) == part)
+        games.append(hits + first)
+        some.append(block[hits])
+    return np.concatenate(games), np.concatenate(some)

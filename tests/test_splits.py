@@ -9,7 +9,7 @@ from boardsae.splits import DUPLICATE, SHARES, repeats, split_of, splits
 
 
 def drawn(keys, at_once=1 << 20, block=9):
-    repeated, _ = repeats(keys, at_once)
+    repeated, _ = repeats(keys, at_once=at_once)
     return np.concatenate([splits(keys, repeated, b, b + block) for b in range(0, len(keys), block)])
 
 
