@@ -22,7 +22,7 @@ quickstart: $(BIN)/installed  ## games of 6x6 Othello, proved sound, one of them
 	$(BIN)/boardsae show $(GAME)
 
 speed: $(BIN)/installed  ## our engines beside plain Python ones, both in one run
-	$(BIN)/python benchmarks/speed/games.py
+	$(BIN)/python -m benchmarks.speed.engines
 
 $(BIN)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
