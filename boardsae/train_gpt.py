@@ -6,6 +6,7 @@ the step, so that on a CPU the weights of a resumed run are bit for bit those of
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from boardsae import Broken, data, gpt
 from boardsae.files import read_json, write_json, write_text
+from boardsae.muon import Muon
 from boardsae.progress import progress, say
 from games.core import Game, no_such
 
@@ -36,7 +38,8 @@ class Recipe(NamedTuple):
     objective: str  # "next": the move that was played; "soft": the exact policy, uniform over the legal moves
     tokens: int
     batch: int = 128  # games
-    lr: float = 2e-3
+    lr: float = 0.03  # of Muon
+    lr_others: float = 2e-3  # of AdamW
     weight_decay: float = 0.1
     warmup: float = 0.02  # share of the steps
     bf16: bool = True
@@ -95,22 +98,23 @@ def order_of(games: int, seed: int, epoch: int) -> Int[np.ndarray, " game"]:
     return np.random.default_rng([seed, epoch]).permutation(games)
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Linear warm-up, then a cosine down to a tenth."""
+def pace(recipe: Recipe, progress: float) -> float:
+    """The share of the learning rate: a linear warm-up, then a cosine down to a twentieth."""
     if progress < recipe.warmup:
-        return recipe.lr * progress / recipe.warmup
+        return progress / recipe.warmup
     done = (progress - recipe.warmup) / (1 - recipe.warmup)
-    return recipe.lr * (0.55 + 0.45 * np.cos(np.pi * done))
+    return 0.525 + 0.475 * math.cos(math.pi * done)
 
 
-def make_optimizer(model: gpt.GPT, recipe: Recipe) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+def make_optimizers(model: gpt.GPT, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for embeddings, unembedding and vectors."""
+    inner = {name for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blocks.")}
+    matrices = [p for name, p in model.named_parameters() if name in inner]
+    others = [p for name, p in model.named_parameters() if name not in inner]
+    return [
+        Muon(matrices, recipe.lr, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(others, recipe.lr_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
 
 
 @torch.no_grad()
@@ -162,23 +166,26 @@ def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]
     layers, width, heads = gpt.SIZES[recipe.size]
     shape = gpt.Shape(game.name, len(game.moves), game.max_plies - 1, layers, width, heads)
     model = gpt.GPT(shape, recipe.seed)
-    optimizer = make_optimizer(model, recipe)
+    optimizers = make_optimizers(model, recipe)
+    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     steps = steps_of(recipe, shape.context)
     begin(folder, recipe)
-    first, rows, seconds = resume(folder, model, optimizer)
+    first, rows, seconds = resume(folder, model, optimizers)
     bar = progress("training", steps, "steps", done=first)
     started = saved = time.monotonic()
     for step in range(first, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, (step + 1) / steps)
+        groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate * pace(recipe, (step + 1) / steps)
         batch = batch_of(game, moves_at(moves, recipe, step))
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
             logits = model(batch.tokens)
         loss = cross_entropy(logits, batch, recipe.objective)
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         bar.update(1)
         last = step + 1 == steps
         log, save = last or (step + 1) % LOG_EVERY == 0, last or time.monotonic() - saved > CHECKPOINT_SECONDS
@@ -197,7 +204,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]
             rows.append(row | evaluate(model, game, held_out))
             yield rows[-1]
         if save:
-            checkpoint(folder, model, optimizer, step + 1, rows, elapsed)
+            checkpoint(folder, model, optimizers, step + 1, rows, elapsed)
             saved = time.monotonic()
     bar.close()
     facts = {
@@ -227,7 +234,7 @@ def begin(folder: Path, recipe: Recipe) -> None:
 def checkpoint(
     folder: Path,
     model: gpt.GPT,
-    optimizer: torch.optim.AdamW,
+    optimizers: list[torch.optim.Optimizer],
     step: int,
     rows: list[dict[str, float]],
     seconds: float,
@@ -236,9 +243,10 @@ def checkpoint(
     from safetensors.torch import save_file
 
     tensors = dict(model.state_dict())
-    for name, parameter in model.named_parameters():
-        for moment, tensor in optimizer.state[parameter].items():
-            tensors[f"{moment} {name}"] = tensor
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    for optimizer in optimizers:
+        for parameter, moments in optimizer.state.items():
+            tensors |= {f"{moment} {names[parameter]}": tensor for moment, tensor in moments.items()}
     unfinished = folder / "checkpoint.safetensors.tmp"
     save_file(tensors, unfinished, {"step": str(step), "seconds": str(seconds), "rows": json.dumps(rows)})
     unfinished.replace(folder / "checkpoint.safetensors")
@@ -248,9 +256,9 @@ def checkpoint(
 
 
 def resume(
-    folder: Path, model: gpt.GPT, optimizer: torch.optim.AdamW
+    folder: Path, model: gpt.GPT, optimizers: list[torch.optim.Optimizer]
 ) -> tuple[int, list[dict[str, float]], float]:
-    """Puts model and optimizer where the checkpoint left them: the step, the rows and the seconds so far."""
+    """Puts model and optimizers where the checkpoint left them: the step, the rows and the seconds so far."""
     from safetensors import SafetensorError, safe_open
 
     path = folder / "checkpoint.safetensors"
@@ -260,11 +268,12 @@ def resume(
         with safe_open(path, "pt") as file:
             facts: dict[str, Any] = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model.load_state_dict({name: tensors[name] for name in model.state_dict()})
-        for name, parameter in model.named_parameters():
-            moments = ("step", "exp_avg", "exp_avg_sq")
-            optimizer.state[parameter] = {moment: tensors[f"{moment} {name}"] for moment in moments}
+        model.load_state_dict({name: tensors.pop(name) for name in model.state_dict()})
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise Broken(f"{path} is not a checkpoint of this model: {error}") from None
+    parameters = dict(model.named_parameters())
+    owners = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
+    for moment, name in (key.split(" ", 1) for key in tensors):
+        owners[parameters[name]].state[parameters[name]][moment] = tensors[f"{moment} {name}"]
     say(f"going on at step {facts['step']} of {folder}")
     return int(facts["step"]), json.loads(facts["rows"]), float(facts["seconds"])

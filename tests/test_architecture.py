@@ -21,6 +21,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.verify",
     "boardsae.export",
     "boardsae.gpt",
+    "boardsae.muon",
     "boardsae.train_gpt",
     "boardsae.activations",
     "boardsae.probes",

@@ -9,6 +9,7 @@ import torch
 
 import games
 from boardsae import Broken, generate, gpt, train_gpt
+from boardsae.muon import Muon
 from boardsae.train_gpt import Recipe, batch_of, cross_entropy, evaluate, moves_at, train
 from games.core import play_all
 
@@ -126,6 +127,19 @@ def test_every_epoch_sees_every_game_once():
     assert seen[:10].tolist() != seen[10:].tolist()
 
 
+def test_muon_steps_are_nearly_orthogonal_and_of_the_right_length():
+    random = torch.Generator().manual_seed(0)
+    for rows, columns in ((16, 48), (48, 16)):
+        weight = torch.nn.Parameter(torch.randn(rows, columns, generator=random))
+        before, weight.grad = weight.detach().clone(), torch.randn(rows, columns, generator=random) * 1e-3
+        Muon([weight], lr=0.1, weight_decay=0.5).step()
+        step = before * (1 - 0.1 * 0.5) - weight.detach()
+        singular = torch.linalg.svdvals(step) / (0.1 * max(1, rows / columns) ** 0.5)
+        assert ((singular > 0.6) & (singular < 1.3)).all()
+        u, _, v = torch.linalg.svd(weight.grad, full_matrices=False)
+        assert torch.nn.functional.cosine_similarity(step.flatten(), (u @ v).flatten(), dim=0) > 0.98
+
+
 def weights(path):
     return {name: tensor.clone() for name, tensor in gpt.load(path).state_dict().items()}
 
@@ -190,7 +204,7 @@ def test_broken_files_are_refused(folder, tmp_path):
         ("othello6", {"size": "smal"}, "no size 'smal', did you mean 'small'"),
         ("othello6", {"objective": "sfot"}, "no objective 'sfot', did you mean 'soft'"),
         ("othello6", {"tokens": 0}, "expected tokens to be 1 or more, got 0"),
-        ("othello6", {"lr": 1e30}, "the loss is .* repeat with a lower learning rate"),
+        ("othello6", {"lr": 1e30, "lr_others": 1e30}, "the loss is .* repeat with a lower learning rate"),
     ],
 )
 def test_bad_requests(folder, tmp_path, name, changes, said):
