@@ -21,7 +21,7 @@ from boardsae.progress import progress, say
 from boardsae.splits import SPLITS, repeats, splits
 from games.core import Game, Policy
 
-BLOCK = 8192  # games that one worker makes at a time
+BLOCK = 2048  # games that one worker makes at a time
 DEFAULT_GAMES = {"othello": 200_000, "othello6": 200_000, "chess": 50_000, "chess-pgn": 50_000}
 SCRATCH = ("keys.npy", "done.npy", "lock", "request.json")
 
@@ -176,13 +176,13 @@ def write(partial: Path, game: Game, request: dict[str, Any], source: Source, wo
         or request.get("policy", {}).get("opening", 0) > 0
     )
 
-    def arrays(block: int) -> dict[str, np.ndarray]:
-        moves, styles = source.block(block * BLOCK, sizes[block])
+    def arrays(block: int, games: int) -> dict[str, np.ndarray]:
+        moves, styles = source.block(block * BLOCK, games)
         return {"keys": game.keys(moves), "moves": moves, **game.notation(moves)} | (
             {"styles": styles} if varied else {}
         )
 
-    shapes = {name: (array.shape[1:], array.dtype) for name, array in arrays(0).items()}
+    shapes = {name: (array.shape[1:], array.dtype) for name, array in arrays(0, 1).items()}
     check_space(
         partial, source.games * sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes.values())
     )
@@ -193,7 +193,7 @@ def write(partial: Path, game: Game, request: dict[str, Any], source: Source, wo
     done = ArrayFile(partial / "done.npy", (len(sizes),), np.dtype(np.uint8))
 
     def write_block(block: int) -> int:
-        for name, array in arrays(block).items():
+        for name, array in arrays(block, sizes[block]).items():
             files[name].write(block * BLOCK, array)
         done.write(block, np.ones(1, np.uint8))
         return sizes[block]

@@ -130,20 +130,22 @@ def generate(seed, first, black, white, board, ids, skip, out):
 
 @inline
 def play(own, enemy, move, board):
-    """The sides after a move, seen from who moves next, then the discs turned and whether there was a pass."""
+    """The sides after a move, seen from who moves next, its moves, the discs turned and whether there was a pass."""
     discs = turned(move, own, enemy)
     mine, theirs = own | move | discs, enemy & ~discs
-    passed = legal(theirs, mine, board) == ZERO and legal(mine, theirs, board) != ZERO
-    if passed:
-        return mine, theirs, discs, passed
-    return theirs, mine, discs, passed
+    moves = legal(theirs, mine, board)
+    if moves == ZERO:
+        again = legal(mine, theirs, board)
+        if again != ZERO:
+            return mine, theirs, again, discs, True
+    return theirs, mine, moves, discs, False
 
 
 @kernel
 def legal_plies(games, black, white, board, bits, out):
     """How many plies of each game are legal, up to its padding; a hole in the padding is an illegal ply."""
     for g in range(games.shape[0]):
-        own, enemy = black, white
+        own, enemy, moves = black, white, legal(black, white, board)
         out[g] = games.shape[1]
         ended = False
         for ply in range(games.shape[1]):
@@ -151,11 +153,11 @@ def legal_plies(games, black, white, board, bits, out):
             if games[g, ply] == 0:
                 out[g] = out[g] if ended else ply
                 ended = True
-            elif ended or move & legal(own, enemy, board) == ZERO:
+            elif ended or move & moves == ZERO:
                 out[g] = out[g] if ended else ply
                 break
             else:
-                own, enemy, _, _ = play(own, enemy, move, board)
+                own, enemy, moves, _, _ = play(own, enemy, move, board)
 
 
 @kernel
@@ -200,23 +202,26 @@ def at_least(count):
 def words(games, rows, black, white, board, corners, edges, bits, wanted, out):
     """out[row, i] = plane number wanted[i] (its place in `predicates.PLANES`) of that row's position."""
     plane = np.zeros(32, np.uint64)
+    first_moves, by_direction = legal(black, white, board), ((wanted >= 5) & (wanted < 13)).any()
     game, ply = -1, 0
-    own, enemy, last, discs, is_black, passed = black, white, ZERO, ZERO, True, False
+    own, enemy, moves, is_black = black, white, first_moves, True
+    last, discs, passed = ZERO, ZERO, False
     for r in range(rows.shape[0]):
         if rows[r, 0] != game or rows[r, 1] < ply:
             game, ply = rows[r, 0], 0
-            own, enemy, last, discs, is_black, passed = black, white, ZERO, ZERO, True, False
+            own, enemy, moves, is_black = black, white, first_moves, True
+            last, discs, passed = ZERO, ZERO, False
         while ply < rows[r, 1]:
             last = bits[games[game, ply]]
-            own, enemy, discs, passed = play(own, enemy, last, board)
+            own, enemy, moves, discs, passed = play(own, enemy, last, board)
             is_black = is_black == passed
             ply += 1
-        moves = legal(own, enemy, board)
         blacks, whites = (own, enemy) if is_black else (enemy, own)
         plane[0], plane[1] = own | enemy, board & ~(own | enemy)
         plane[2], plane[3] = own, enemy
         plane[4] = moves
-        legal_by_direction(own, enemy, board, plane[5:13])
+        if by_direction:
+            legal_by_direction(own, enemy, board, plane[5:13])
         plane[13], plane[14], plane[15] = last | discs, last, discs
         plane[16], plane[17] = blacks, whites
         plane[18], plane[19] = at_least(popcount(own & corners)), at_least(popcount(enemy & corners))
