@@ -21,7 +21,7 @@ from boardsae.progress import progress, say
 from boardsae.splits import SPLITS, repeats, splits
 from games.core import Game, Policy
 
-BLOCK = 2048  # games that one worker makes at a time
+BLOCK = 8192  # games that one worker makes at a time
 DEFAULT_GAMES = {"othello": 200_000, "othello6": 200_000, "chess": 50_000, "chess-pgn": 50_000}
 SCRATCH = ("keys.npy", "done.npy", "lock", "request.json")
 
