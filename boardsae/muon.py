@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): the momentum of a matrix, made nearly orthogonal, is the step.
 
-Every direction of a weight matrix then moves alike, which needs far fewer tokens than AdamW on our boards (LOG.md).
-For hidden matrices alone; embeddings and vectors stay with AdamW.
+Every direction of a weight matrix then moves alike. Short runs on our boards get much further with it than with AdamW
+(LOG.md). For hidden matrices alone; embeddings and vectors stay with AdamW.
 """
 
 from collections.abc import Iterable
