@@ -5,6 +5,7 @@ Everything is written into `<folder>.partial`, which is renamed to `<folder>` wh
 
 import errno
 import fcntl
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -158,7 +159,7 @@ def begun(partial: Path, request: dict[str, Any], force: bool) -> Iterator[None]
         if earlier:
             asked = read_json(earlier)
             if asked.get("request", asked) != request:
-                if not force:
+                if not force and any(partial.glob("*.npy")):
                     raise FileExistsError(
                         f"{partial} is an unfinished request for something else; repeat that one, or --force drops it"
                     )
@@ -183,9 +184,10 @@ def write(partial: Path, game: Game, request: dict[str, Any], source: Source, wo
         )
 
     shapes = {name: (array.shape[1:], array.dtype) for name, array in arrays(0, 1).items()}
-    check_space(
-        partial, source.games * sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes.values())
-    )
+    if not (partial / "keys.npy").exists():
+        check_space(
+            partial, source.games * sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes.values())
+        )
     files = {
         name: ArrayFile(partial / f"{name}.npy", (source.games, *shape), dtype)
         for name, (shape, dtype) in shapes.items()

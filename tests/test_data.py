@@ -178,6 +178,8 @@ def test_a_full_disk_is_said_before_it_is_filled_and_survived(tmp_path, monkeypa
         with pytest.raises(OSError, match="are free; ask for fewer --games") as caught:
             make(tmp_path / "d")
         assert caught.value.errno == errno.ENOSPC
+    assert make(tmp_path / "d", count=5).manifest["games"] == 5  # nothing was begun that this could lose
+    shutil.rmtree(tmp_path / "d")
     with monkeypatch.context() as patch:
 
         def full(*_):
