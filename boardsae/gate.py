@@ -17,9 +17,9 @@ import games
 from boardsae import data, gpt
 from boardsae.activations import activations, scored_rows
 from boardsae.files import read_json, sha256, write_json
+from boardsae.play import by_ply
 from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
 from boardsae.progress import progress
-from boardsae.train_gpt import batch_of
 from games.core import Game, Transcripts, predicates
 
 GAMES = {"train": 2000, "select": 500, "report": 1000}
@@ -66,41 +66,11 @@ def verdict(play: dict[str, list[float]], layers: dict[str, list[dict[str, Any]]
 
     The layer is chosen on the select games and its accuracy is that of the report games.
     """
-    live = np.array(play["live"])
-    totals = {
-        name: float(np.average(values, weights=live)) for name, values in play.items() if name != "live"
-    }
+    reached = totals(play)
     best = max(range(len(layers["trained"])), key=lambda i: layers["trained"][i]["board_accuracy_select"])
-    totals["board_accuracy"] = layers["trained"][best]["board_accuracy"]
-    missed = {name: bar for name, bar in BARS.items() if totals[name] < bar}
-    return {"passes": not missed, "missed": missed, "layer": best, "totals": totals}
-
-
-@torch.no_grad()
-def by_ply(
-    model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"]
-) -> dict[str, list[float]]:
-    """Means over the games at each number of plies read, from 1; `live` counts the games that go on there."""
-    sums = torch.zeros(6, moves.shape[1] - 1, dtype=torch.float64)
-    for first in range(0, len(moves), 128):
-        batch = batch_of(game, moves[first : first + 128])
-        log_p = model(batch.tokens).log_softmax(-1)
-        legal, counts = batch.legal, batch.legal.sum(-1)
-        live = (counts > 0).float()
-        p = log_p.exp()
-        chosen = p > 0.5 / counts.clamp(min=1)[..., None]  # half of what the exact policy gives a legal move
-        facts = (
-            torch.ones_like(live),
-            -log_p.gather(-1, batch.played[..., None])[..., 0],
-            -(log_p * legal).sum(-1) / counts.clamp(min=1) - counts.clamp(min=1).log(),
-            legal.gather(-1, p.argmax(-1, keepdim=True))[..., 0].float(),
-            (p * legal).sum(-1),
-            2 * (chosen & legal).sum(-1) / (chosen.sum(-1) + counts).clamp(min=1),
-        )
-        sums += torch.stack([(fact * live).sum(0) for fact in facts]).double()
-    names = ("loss", "gap", "top1_legal", "legal_mass", "legal_f1")
-    means = (sums[1:] / sums[0].clamp(min=1)).tolist()
-    return {"live": sums[0].tolist(), **dict(zip(names, means, strict=True))}
+    reached["board_accuracy"] = layers["trained"][best]["board_accuracy"]
+    missed = {name: bar for name, bar in BARS.items() if reached[name] < bar}
+    return {"passes": not missed, "missed": missed, "layer": best, "totals": reached}
 
 
 def probe(

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from boardsae import Broken, data, gpt
 from boardsae.files import read_json, write_json, write_text
 from boardsae.muon import Muon
+from boardsae.play import Batch, batch_of, by_ply, totals
 from boardsae.progress import progress, say
-from games.core import Game, no_such
+from games.core import no_such
 
 OBJECTIVES = ("next", "soft")
 EVALUATE_GAMES = 1000
@@ -44,25 +45,6 @@ class Recipe(NamedTuple):
     warmup: float = 0.02  # share of the steps
     bf16: bool = True
     seed: int = 0
-
-
-class Batch(NamedTuple):
-    """Inputs, and for each of them what follows: the move played, and which moves are legal (none after the end)."""
-
-    tokens: Int[Tensor, "game ply"]
-    played: Int[Tensor, "game ply"]
-    legal: Bool[Tensor, "game ply move"]
-
-
-def batch_of(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Batch:
-    """The token at index p is the p + 1-th move: a reader of it knows p + 1 plies."""
-    games, plies = len(moves), moves.shape[1] - 1
-    rows = np.stack([np.repeat(np.arange(games), plies), np.tile(np.arange(1, plies + 1), games)], axis=1)
-    lengths = (moves != 0).sum(axis=1)
-    rows[:, 1] = np.minimum(rows[:, 1], lengths[rows[:, 0]])  # after the end nothing is legal
-    legal = game.legal_moves(moves, rows).reshape(games, plies, -1)
-    tokens = torch.from_numpy(moves.astype(np.int64))
-    return Batch(tokens[:, :-1], tokens[:, 1:], torch.from_numpy(legal))
 
 
 def cross_entropy(logits: Float[Tensor, "game ply move"], batch: Batch, objective: str) -> Float[Tensor, ""]:
@@ -115,29 +97,6 @@ def make_optimizers(model: gpt.GPT, recipe: Recipe) -> list[torch.optim.Optimize
         Muon(matrices, recipe.lr, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(others, recipe.lr_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
-
-
-@torch.no_grad()
-def evaluate(model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"]) -> dict[str, float]:
-    """How well the model knows the rules, over all plies that have a next move.
-
-    `gap` is the mean KL divergence from the exact policy in nats: 0 for a model that cannot be better.
-    """
-    totals = torch.zeros(5, dtype=torch.float64)
-    for first in range(0, len(moves), 128):
-        batch = batch_of(game, moves[first : first + 128])
-        log_p = model(batch.tokens).log_softmax(-1)
-        counts = batch.legal.sum(-1)
-        live = counts > 0
-        gap = -(log_p * batch.legal).sum(-1) / counts.clamp(min=1) - counts.clamp(min=1).log()
-        top = batch.legal.gather(-1, log_p.argmax(-1, keepdim=True))[..., 0]
-        mass = (log_p.exp() * batch.legal).sum(-1)
-        loss = -log_p.gather(-1, batch.played[..., None])[..., 0]
-        totals += torch.stack(
-            [live.sum(), *((each * live).sum() for each in (loss, gap, top, mass))]
-        ).double()
-    means = (totals[1:] / totals[0]).tolist()
-    return dict(zip(("loss", "gap", "top1_legal", "legal_mass"), means, strict=True))
 
 
 def checked(name: str, recipe: Recipe) -> data.Dataset:
@@ -201,7 +160,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]
                 "seconds": round(elapsed, 1),
                 "train_loss": loss.item(),
             }
-            rows.append(row | evaluate(model, game, held_out))
+            rows.append(row | totals(by_ply(model, game, held_out)))
             yield rows[-1]
         if save:
             checkpoint(folder, model, optimizers, step + 1, rows, elapsed)

@@ -22,6 +22,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.export",
     "boardsae.gpt",
     "boardsae.muon",
+    "boardsae.play",
     "boardsae.train_gpt",
     "boardsae.activations",
     "boardsae.probes",

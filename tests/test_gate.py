@@ -9,6 +9,7 @@ import torch
 import games
 from boardsae import gate, generate, gpt, plots, train_gpt
 from boardsae.activations import activations, scored_rows
+from boardsae.play import batch_of, by_ply
 from boardsae.probes import best_thresholds, f1, fits, phi_within_ply
 from games.core import rows
 
@@ -94,7 +95,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, game, moves):
         super().__init__()
-        self.legal = train_gpt.batch_of(game, moves).legal
+        self.legal = batch_of(game, moves).legal
 
     def forward(self, tokens):
         counts = self.legal.sum(-1, keepdim=True)
@@ -106,7 +107,7 @@ def test_play_by_ply_of_a_model_that_is_mostly_right():
     game = games.load("othello6")
     moves, _ = game.generate(0, 0, 128, game.policy("uniform"))
     model = Knowing(game, moves)
-    play = gate.by_ply(model, game, moves)
+    play = by_ply(model, game, moves)
     assert play["live"][0] == 128
     assert play["legal_mass"][:20] == pytest.approx([0.6] * 20)
     assert play["gap"][:20] == pytest.approx([-np.log(0.6)] * 20, rel=1e-5)

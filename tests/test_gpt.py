@@ -10,7 +10,8 @@ import torch
 import games
 from boardsae import Broken, generate, gpt, train_gpt
 from boardsae.muon import Muon
-from boardsae.train_gpt import Recipe, batch_of, cross_entropy, evaluate, moves_at, train
+from boardsae.play import batch_of, by_ply, totals
+from boardsae.train_gpt import Recipe, cross_entropy, moves_at, train
 from games.core import play_all
 
 SHAPE = gpt.Shape("othello6", 33, 31, 3, 32, 2)
@@ -88,10 +89,10 @@ def test_an_oracle_has_no_gap_and_a_blind_model_has_the_known_one():
     game = games.load("othello6")
     moves, _ = game.generate(0, 0, 100, game.policy("uniform"))
     batch = batch_of(game, moves)
-    scores = evaluate(Oracle(batch.legal), game, moves)
+    scores = totals(by_ply(Oracle(batch.legal), game, moves))
     assert scores["gap"] == pytest.approx(0, abs=1e-6)
     assert (scores["top1_legal"], scores["legal_mass"]) == (1, pytest.approx(1))
-    blind = evaluate(Oracle(torch.ones_like(batch.legal)), game, moves)
+    blind = totals(by_ply(Oracle(torch.ones_like(batch.legal)), game, moves))
     counts = batch.legal.sum(-1)[batch.legal.any(-1)]
     assert blind["loss"] == pytest.approx(np.log(33), rel=1e-5)
     assert blind["gap"] == pytest.approx(np.log(33) - counts.log().mean().item(), rel=1e-4)
