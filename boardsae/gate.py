@@ -17,7 +17,7 @@ import games
 from boardsae import data, gpt
 from boardsae.activations import activations, scored_rows
 from boardsae.files import read_json, sha256, write_json
-from boardsae.play import by_ply
+from boardsae.play import by_ply, totals
 from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
 from boardsae.progress import progress
 from games.core import Game, Transcripts, predicates
