@@ -183,9 +183,7 @@ def show(
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="games|predicates", help="What to list.")],
-    game: Annotated[
-        str | None, typer.Argument(metavar="[GAME]", help="Every predicate of this game.")
-    ] = None,
+    game: Annotated[str | None, typer.Argument(metavar="GAME", help="Every predicate of this game.")] = None,
 ) -> None:
     """List games or predicates, tab-separated."""
     from boardsae.listing import LISTS

@@ -128,7 +128,8 @@ def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]
     optimizers = make_optimizers(model, recipe)
     rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     steps = steps_of(recipe, shape.context)
-    begin(folder, recipe)
+    request = recipe._asdict() | {"games": dataset.manifest["files"]["moves.npy"]["sha256"]}
+    begin(folder, request)
     first, rows, seconds = resume(folder, model, optimizers)
     bar = progress("training", steps, "steps", done=first)
     started = saved = time.monotonic()
@@ -166,12 +167,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]
             checkpoint(folder, model, optimizers, step + 1, rows, elapsed)
             saved = time.monotonic()
     bar.close()
-    facts = {
-        "recipe": recipe._asdict(),
-        "games": dataset.manifest["files"]["moves.npy"]["sha256"],
-        "held_out": rows[-1],
-    }
-    gpt.save(model, folder, facts)
+    gpt.save(model, folder, {"recipe": recipe._asdict(), "games": request["games"], "held_out": rows[-1]})
 
 
 def told(row: dict[str, float]) -> str:
@@ -181,13 +177,15 @@ def told(row: dict[str, float]) -> str:
     )
 
 
-def begin(folder: Path, recipe: Recipe) -> None:
-    """The folder, for this recipe alone."""
+def begin(folder: Path, request: dict[str, Any]) -> None:
+    """The folder, for this recipe on these games alone."""
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "request.json"
-    if asked.exists() and read_json(asked) != recipe._asdict():
-        raise FileExistsError(f"{folder} holds a model of another recipe, see {asked}; choose another --out")
-    write_json(asked, recipe._asdict())
+    if asked.exists() and read_json(asked) != request:
+        raise FileExistsError(
+            f"{folder} holds a model of another recipe or other games, see {asked}; choose another --out"
+        )
+    write_json(asked, request)
 
 
 def checkpoint(

@@ -177,9 +177,18 @@ def test_training_learns(folder, tmp_path):
 
 
 def test_a_folder_is_for_one_recipe(folder, tmp_path):
-    train_gpt.begin(tmp_path / "m", tiny(folder))
+    train_gpt.begin(tmp_path / "m", tiny(folder)._asdict())
     with pytest.raises(FileExistsError, match="holds a model of another recipe"):
-        train_gpt.begin(tmp_path / "m", tiny(folder, seed=1))
+        train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())
+
+
+def test_training_does_not_go_on_with_other_games(tmp_path):
+    generate.from_policy("othello6", 3000, 0, "uniform", 1, tmp_path / "data")
+    recipe = tiny(tmp_path / "data", tokens=64 * 31)
+    list(train("othello6", recipe, tmp_path / "m"))
+    generate.from_policy("othello6", 3000, 1, "uniform", 1, tmp_path / "data", force=True)
+    with pytest.raises(FileExistsError, match="or other games"):
+        list(train("othello6", recipe, tmp_path / "m"))
 
 
 def test_broken_files_are_refused(folder, tmp_path):
