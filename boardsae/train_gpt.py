@@ -6,7 +6,6 @@ the step, so that on a CPU the weights of a resumed run are bit for bit those of
 """
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -39,10 +38,11 @@ class Recipe(NamedTuple):
     objective: str  # "next": the move that was played; "soft": the exact policy, uniform over the legal moves
     tokens: int
     batch: int = 128  # games
-    lr: float = 0.03  # of Muon
+    lr: float = 0.02  # of Muon
     lr_others: float = 2e-3  # of AdamW
     weight_decay: float = 0.1
     warmup: float = 0.02  # share of the steps
+    decay: float = 0.6  # share of the steps, the last ones
     bf16: bool = True
     seed: int = 0
 
@@ -81,11 +81,8 @@ def order_of(games: int, seed: int, epoch: int) -> Int[np.ndarray, " game"]:
 
 
 def pace(recipe: Recipe, progress: float) -> float:
-    """The share of the learning rate: a linear warm-up, then a cosine down to a twentieth."""
-    if progress < recipe.warmup:
-        return progress / recipe.warmup
-    done = (progress - recipe.warmup) / (1 - recipe.warmup)
-    return 0.525 + 0.475 * math.cos(math.pi * done)
+    """The share of the learning rate: a linear warm-up, a plateau, and a straight line down to nothing."""
+    return min(progress / recipe.warmup, (1 - progress) / recipe.decay, 1.0)
 
 
 def make_optimizers(model: gpt.GPT, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -136,7 +133,7 @@ def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]
     for step in range(first, steps):
         groups = (group for optimizer in optimizers for group in optimizer.param_groups)
         for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate * pace(recipe, (step + 1) / steps)
+            group["lr"] = rate * pace(recipe, (step + 0.5) / steps)
         batch = batch_of(game, moves_at(moves, recipe, step))
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
             logits = model(batch.tokens)

@@ -1,41 +1,17 @@
-"""The command line: parse, call one function, print a path. Heavy imports wait until a command needs them."""
+"""Games: made, proved, shown and written out."""
 
-import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from boardsae import Broken, __version__
+from boardsae.cli.app import app
 from boardsae.progress import say
-
-app = typer.Typer(
-    help="Did your sparse autoencoder find the board? Transcripts of exact board games, with the truth about them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # plain help: rich would triple the time that --help takes
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
 
 GameName = Annotated[str, typer.Argument(metavar="GAME", help="othello, othello6, chess or chess-pgn.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that generate-data made.")]
-
-
-def version(asked: bool) -> None:
-    if asked:
-        print(f"boardsae {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True, help="Print it.")
-    ] = False,
-) -> None:
-    pass
 
 
 @app.command()
@@ -117,49 +93,6 @@ def export(
 
 
 @app.command()
-def train_gpt(
-    game: GameName,
-    size: Annotated[str, typer.Option(help="nano, small, base or paper.")] = "small",
-    objective: Annotated[str, typer.Option(help="next: the move played; soft: the exact policy.")] = "next",
-    tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
-    data: Annotated[Path | None, typer.Option(help="Transcripts [default: data/GAME].")] = None,
-    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the games.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where to [default: models/GAME].")] = None,
-) -> None:
-    """Train a GPT on the moves of othello or othello6.
-
-    It reads the training split of --data. A killed call is finished by repeating it, to the same weights.
-    """
-    from boardsae import train_gpt
-
-    folder = out or Path("models") / game
-    recipe = train_gpt.Recipe(str(data or Path("data") / game), size, objective, tokens, seed=seed)
-    for row in train_gpt.train(game, recipe, folder):
-        say(train_gpt.told(row))
-    print(folder)
-
-
-@app.command()
-def gate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model that train-gpt made.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Transcripts [default: the ones it was trained on].")
-    ] = None,
-) -> None:
-    """Measure whether a model knows the rules and holds the board.
-
-    Writes gate.json and gate.png beside the model: play by ply, and linear probes by layer for the model and for
-    a twin of random weights.
-    """
-    from boardsae import gate, plots
-
-    record = gate.gate(folder, data)
-    plots.gate_figure(record, folder.name, folder / "gate.png")
-    say(gate.told(record))
-    print(folder / "gate.json")
-
-
-@app.command()
 def show(
     game: GameName,
     index: Annotated[int, typer.Option(help="Which game.")] = 0,
@@ -193,23 +126,3 @@ def list_(
         raise ValueError(no_such("list", what, LISTS))
     for line in LISTS[what](game):
         print(line)
-
-
-def main() -> None:
-    """Runs the command line; what a user can cause is one line and an exit code, never a traceback."""
-    try:
-        app()
-    except Broken as fault:
-        fail(str(fault), 3)
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        text = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
-        fail(text, 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
-    except ValueError as error:
-        fail(str(error), 2)
-
-
-def fail(text: str, code: int) -> NoReturn:
-    say(f"error: {text}")
-    raise SystemExit(code)

@@ -1,0 +1,54 @@
+"""The command line itself: its options, and what happens to errors."""
+
+import errno
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from boardsae import Broken, __version__
+from boardsae.progress import say
+
+app = typer.Typer(
+    help="Did your sparse autoencoder find the board? Transcripts of exact board games, with the truth about them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich would triple the time that --help takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def version(asked: bool) -> None:
+    if asked:
+        print(f"boardsae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line; what a user can cause is one line and an exit code, never a traceback."""
+    try:
+        app()
+    except Broken as fault:
+        fail(str(fault), 3)
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        text = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+        fail(text, 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
+    except ValueError as error:
+        fail(str(error), 2)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    say(f"error: {text}")
+    raise SystemExit(code)
