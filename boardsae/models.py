@@ -1,0 +1,42 @@
+"""Reference GPTs: shipped in the package and pinned, so that everybody scores against the same model.
+
+boardsae/reference/<name>/model.safetensors   bfloat16 weights
+boardsae/reference/<name>/model.json          shape, recipe, training data
+boardsae/reference/<name>/gate.json           what the model knows, measured by `boardsae gate`
+"""
+
+from pathlib import Path
+from typing import Any
+
+from boardsae import Broken
+from boardsae.files import read_json, sha256
+from games.core import no_such
+
+REFERENCE = Path(__file__).parent / "reference"
+PINNED = {
+    "othello6-v1": "0ce7acbd46d28ebbb454bc3ee83eb11585f0cd80d527b0ee3fb51fde9c51a2ce",
+}
+TWIN_SEED = 1  # of the random weights of a model's twin
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a reference model, its weights proved to be the pinned ones, or the model folder of that path."""
+    if name not in PINNED:
+        if (folder := Path(name)).is_dir():
+            return folder
+        raise ValueError(f"{no_such('reference model', name, PINNED)}; a folder of train-gpt will do as well")
+    weights = REFERENCE / name / "model.safetensors"
+    if not weights.exists():
+        raise FileNotFoundError(f"{weights} is missing; install boardsae again")
+    if (found := sha256(weights)) != PINNED[name]:
+        raise Broken(
+            f"expected {weights} to have SHA-256 {PINNED[name]}, got {found}; install boardsae again"
+        )
+    return weights.parent
+
+
+def gate_of(folder: Path) -> dict[str, Any]:
+    """What the model in the folder knows; a model without a gate is no model to score on."""
+    if not (folder / "gate.json").exists():
+        raise FileNotFoundError(f"{folder} has no gate.json; measure the model: boardsae gate {folder}")
+    return read_json(folder / "gate.json")

@@ -1,0 +1,100 @@
+"""What a score is measured on: a game, a model, the place in it where SAEs sit, and games that are cut in three.
+
+A named task is fixed for good: model and games are pinned by hash, and another choice is another version. A folder
+of train-gpt is a task as well, under the folder's name.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from boardsae import Broken, data, generate, gpt, models
+from boardsae.files import read_json
+from boardsae.progress import say
+from games.core import no_such
+
+
+class Task(NamedTuple):
+    name: str
+    game: str
+    model: str  # a reference model or a folder
+    layer: int  # SAEs read the residual stream after this block
+    games: int
+    seed: int  # of the games
+    moves: str | None  # SHA-256 of the games' moves.npy; None where nothing is pinned
+    data: str  # the folder of the games
+
+
+TASKS = {
+    "othello6-v1": Task(
+        "othello6-v1",
+        "othello6",
+        "othello6-v1",
+        1,
+        200_000,
+        0,
+        None,
+        "data/othello6",
+    ),
+}
+DEFAULT = "othello6-v1"
+
+
+class Open(NamedTuple):
+    """A task with its model and games at hand."""
+
+    task: Task
+    model: gpt.GPT
+    folder: Path  # of the model
+    dataset: data.Dataset
+    hashes: dict[str, str]  # of the model's parameters ("model") and of the games ("games")
+
+
+def of(name: str) -> Task:
+    """The task of that name, or the one that a model folder is."""
+    if name in TASKS:
+        return TASKS[name]
+    folder = Path(name)
+    if not (folder / "model.json").exists():
+        raise ValueError(f"{no_such('task', name, TASKS)}; a folder of train-gpt will do as well")
+    facts = read_json(folder / "model.json")
+    game = facts["shape"]["game"]
+    layer = models.gate_of(folder)["layer"]
+    return Task(
+        folder.name, game, name, layer, generate.DEFAULT_GAMES[game], 0, None, facts["recipe"]["data"]
+    )
+
+
+def open_task(task: Task) -> Open:
+    """Loads model and games. Games that are missing are played, which takes seconds."""
+    folder = models.folder_of(task.model)
+    dataset = transcripts(task)
+    model = gpt.load(folder)
+    found = dataset.manifest["files"]["moves.npy"]["sha256"]
+    if task.moves is not None and found != task.moves:
+        raise Broken(
+            f"the games in {task.data} are not those of {task.name}: expected SHA-256 {task.moves}, got {found};"
+            f" move the folder away and {command(task)} makes them again"
+        )
+    return Open(task, model, folder, dataset, {"model": gpt.identity(model), "games": found})
+
+
+def transcripts(task: Task) -> data.Dataset:
+    folder = Path(task.data)
+    if not (folder / "manifest.json").exists():
+        say(f"no games in {folder} yet: {command(task)}")
+        threads = os.cpu_count() or 1
+        return generate.from_policy(task.game, task.games, task.seed, None, threads, folder)
+    dataset = data.load(folder)
+    if dataset.game.name != task.game:
+        raise ValueError(f"{task.name} is {task.game}, {folder} holds {dataset.game.name}")
+    return dataset
+
+
+def command(task: Task) -> str:
+    return f"boardsae generate-data {task.game} --games {task.games} --seed {task.seed} --out {task.data}"
+
+
+def provenance(opened: Open) -> dict[str, Any]:
+    """What every record says about what it was measured on."""
+    return {"task": opened.task.name, "layer": opened.task.layer, **opened.hashes}
