@@ -1,13 +1,13 @@
 """A trained SAE as files hold it: a valid SAELens directory.
 
-    cfg.json                  architecture (standard, topk, jumprelu, gated), sizes, metadata
-    sae_weights.safetensors   W_enc (d, feature), W_dec (feature, d), b_dec, and what the architecture adds
+cfg.json                  architecture (standard, topk, jumprelu, gated), sizes, metadata
+sae_weights.safetensors   W_enc (d, feature), W_dec (feature, d), b_dec, and what the architecture adds
 
-    standard   f = ReLU(z)                                        z = (x - b_dec) W_enc + b_enc
-    topk       f = the k largest of ReLU(z)
-    jumprelu   f = ReLU(z) where z > threshold
-    gated      f = ReLU(exp(r_mag) u + b_mag) where u + b_gate > 0,    u = (x - b_dec) W_enc
-    all        x_hat = f W_dec + b_dec
+standard   f = ReLU(z)                                        z = (x - b_dec) W_enc + b_enc
+topk       f = the k largest of ReLU(z)
+jumprelu   f = ReLU(z) where z > threshold
+gated      f = ReLU(exp(r_mag) u + b_mag) where u + b_gate > 0,    u = (x - b_dec) W_enc
+all        x_hat = f W_dec + b_dec
 """
 
 from pathlib import Path
@@ -62,7 +62,9 @@ def check(saved: Saved) -> None:
     names = {*SHARED, *ADDED[saved.architecture]}
     if wrong := names ^ saved.tensors.keys():
         some = ", ".join(sorted(wrong))
-        raise Broken(f"expected the tensors {', '.join(sorted(names))} of {saved.architecture}; {some} differ")
+        raise Broken(
+            f"expected the tensors {', '.join(sorted(names))} of {saved.architecture}; {some} differ"
+        )
     d, features = saved.tensors["W_enc"].shape if saved.tensors["W_enc"].ndim == 2 else (0, 0)
     shapes = {"W_enc": (d, features), "W_dec": (features, d), "b_dec": (d,)}
     for name, tensor in saved.tensors.items():
@@ -105,7 +107,9 @@ def read(folder: Path) -> Dictionary:
 
     path = folder / "sae_weights.safetensors"
     if not path.exists():
-        raise FileNotFoundError(f"no sae_weights.safetensors in {folder}; the run that makes it has not ended")
+        raise FileNotFoundError(
+            f"no sae_weights.safetensors in {folder}; the run that makes it has not ended"
+        )
     config = read_json(folder / "cfg.json")
     try:
         return Dictionary(Saved(config["architecture"], load_file(path), config.get("k")))

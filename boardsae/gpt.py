@@ -5,6 +5,7 @@ the other they are exactly `forward`. Attention is written out as two batched pr
 pass of the fused kernel is slow in bfloat16.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,8 +45,15 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.out(self.attend(self.qkv(self.ln1(x)), mask))
-        return x + self.down(F.gelu(self.up(self.ln2(x))))
+        x = self.mixed(x, mask)
+        return x + self.down(self.neurons(x))
+
+    def mixed(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The residual stream between attention and neurons."""
+        return x + self.out(self.attend(self.qkv(self.ln1(x)), mask))
+
+    def neurons(self, x: Tensor) -> Tensor:
+        return F.gelu(self.up(self.ln2(x)))
 
     def attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
         games, plies, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
@@ -97,6 +105,22 @@ class GPT(nn.Module):
             x = block(x, self.later[: x.shape[1], : x.shape[1]])
         return self.unembed(self.ln(x)).float()
 
+    def neurons(self, tokens: Int[Tensor, "game ply"], layer: int) -> Float[Tensor, "game ply neuron"]:
+        """The neurons of block `layer` after their activation function."""
+        x, block = self.body(tokens, layer - 1), self.blocks[layer]
+        assert isinstance(block, Block)
+        return block.neurons(block.mixed(x, self.later[: x.shape[1], : x.shape[1]]))
+
+    def residuals(
+        self, x: Float[Tensor, "game ply d"], layer: int
+    ) -> tuple[list[Tensor], Float[Tensor, "game ply token"]]:
+        """The residual stream after each block later than `layer`, and the logits, from one pass."""
+        later = []
+        for block in self.blocks[layer + 1 :]:
+            x = block(x, self.later[: x.shape[1], : x.shape[1]])
+            later.append(x)
+        return later, self.unembed(self.ln(x)).float()
+
     def forward(self, tokens: Int[Tensor, "game ply"]) -> Float[Tensor, "game ply token"]:
         return self.tail(self.body(tokens, -1), -1)
 
@@ -109,6 +133,15 @@ def save(model: GPT, folder: Path, facts: dict[str, Any]) -> None:
     save_file(model.state_dict(), unfinished)
     unfinished.replace(folder / "model.safetensors")
     write_json(folder / "model.json", {"shape": model.shape._asdict(), **facts})
+
+
+def identity(model: GPT) -> str:
+    """SHA-256 of the parameters: names, shapes and values as float32, little endian."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(f"{name} {list(parameter.shape)} ".encode())
+        digest.update(parameter.detach().float().cpu().contiguous().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def load(folder: Path) -> GPT:

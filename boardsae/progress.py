@@ -14,6 +14,7 @@ def say(line: str) -> None:
 @runtime_checkable
 class Progress(Protocol):
     def update(self, n: int, /) -> object: ...
+    def set_postfix_str(self, note: str, /) -> object: ...
     def close(self) -> object: ...
 
 
@@ -30,7 +31,7 @@ class Lines:
     """A line at most every 10 seconds, and one at the end, with the rate and the time left."""
 
     def __init__(self, title: str, total: int | None, unit: str, done: int):
-        self.title, self.total, self.unit = title, total, unit
+        self.title, self.total, self.unit, self.note = title, total, unit, ""
         self.first, self.done = done, done
         self.start = self.last = time.monotonic()
 
@@ -40,12 +41,15 @@ class Lines:
             self.last = time.monotonic()
             say(self.line())
 
+    def set_postfix_str(self, note: str) -> None:
+        self.note = note and f"; {note}"
+
     def line(self) -> str:
         rate = (self.done - self.first) / max(time.monotonic() - self.start, 1e-9)
         if self.total is None or self.done >= self.total:
-            return f"{self.title}: {self.done:,} {self.unit}, {rate:,.0f}/s"
+            return f"{self.title}: {self.done:,} {self.unit}, {rate:,.0f}/s{self.note}"
         left = f", {(self.total - self.done) / rate:,.0f} s left" if rate else ""
-        return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s{left}"
+        return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s{left}{self.note}"
 
     def close(self) -> None:
         say(self.line())

@@ -47,6 +47,8 @@ def main() -> None:
         fail(text, 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
     except ValueError as error:
         fail(str(error), 2)
+    except FloatingPointError as error:
+        fail(str(error), 1)
 
 
 def fail(text: str, code: int) -> NoReturn:

@@ -84,7 +84,9 @@ class SAE(nn.Module):
 
     name: ClassVar[str]
     sparsity: ClassVar[str | None] = None  # the option that decides how many features are active
-    needs: ClassVar[tuple[str, ...]] = ()  # of "grad", "tail"; what is not declared is not given
+    needs: ClassVar[tuple[str, ...]] = ()  # of "grad", "tail", "truth"; what is not declared is not given
+    site: ClassVar[str] = "residual"  # or "neurons": what is read of a block
+    untrained: ClassVar[bool] = False  # made by `fit` alone
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     levels: ClassVar[tuple[str, ...]] = (
         "b_enc",
@@ -132,6 +134,10 @@ class SAE(nn.Module):
         return torch.addmm(self.b_dec, f, self.W_dec)
 
     def loss(self, step: Step) -> Outcome:
+        raise NotImplementedError
+
+    def fit(self, x: Float[Tensor, "row d"], truth: Bool[Tensor, "row predicate"] | None) -> None:
+        """Makes an untrained SAE; the truth is given to those that need "truth"."""
         raise NotImplementedError
 
     def error(

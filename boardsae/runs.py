@@ -1,0 +1,160 @@
+"""A run: one SAE, trained and scored; a directory whose path is its name.
+
+results/<task>/<variant>/<options>/seed=0/
+    spec.json                 first: what was asked for, and what it was made from
+    log.csv                   training, row by row
+    checkpoint.safetensors    while it trains
+    cfg.json, sae_weights.safetensors    the SAE, as SAELens reads it
+    boardsae.json             last: the run is trained
+    error.json                instead: how it failed
+    scores.json               what it scored
+"""
+
+import dataclasses
+import datetime
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from boardsae import __version__
+from boardsae.files import read_json, write_json
+from boardsae.saes import VARIANTS
+from boardsae.saes.base import RECIPES, options_of
+from games.core import no_such
+
+MARKS = ("spec.json", "boardsae.json", "error.json", "scores.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """All that decides a trained SAE. Options that are not given get the variant's defaults."""
+
+    task: str = "othello6-v1"
+    variant: str = "standard"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    d_sae: int = 1024
+    rows: int = 2_000_000  # activations to train on
+    seed: int = 0  # of the first weights; the order of the games is the same for all
+    layer: int | None = None  # the task's own
+    recipe: str = "common"
+    kl_finetune: float = 0.0  # share of the run, at its end, with the model's KL divergence in the loss
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise ValueError(no_such("variant", self.variant, VARIANTS))
+        if self.recipe not in RECIPES:
+            raise ValueError(no_such("recipe", self.recipe, RECIPES))
+        known = options_of(VARIANTS[self.variant])
+        for name in self.options:
+            if name not in known:
+                raise ValueError(no_such(f"option of {self.variant}", name, known))
+        object.__setattr__(self, "options", {**known, **self.options})
+        for name, least in (("d_sae", 1), ("rows", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"expected {name} to be {least} or more, got {getattr(self, name)}")
+        if not 0 <= self.kl_finetune < 1:
+            raise ValueError(f"expected kl_finetune from 0 to below 1, got {self.kl_finetune}")
+
+    @property
+    def batch(self) -> int:
+        return RECIPES[self.recipe].batch
+
+    @property
+    def steps(self) -> int:
+        return max(1, self.rows // self.batch)
+
+
+def path_of(spec: Spec, root: Path) -> Path:
+    """Where the run belongs: its path says all that differs from the defaults."""
+    defaults = Spec()
+    usual = options_of(VARIANTS[spec.variant])
+    swept = VARIANTS[spec.variant].sparsity
+    told = {name: value for name, value in spec.options.items() if name == swept or value != usual[name]}
+    for name in ("d_sae", "rows", "layer", "recipe", "kl_finetune"):
+        if (value := getattr(spec, name)) != getattr(defaults, name):
+            told[name] = value
+    options = ",".join(f"{name}={value}" for name, value in told.items()) or "default"
+    task = Path(spec.task).name
+    return root / task / spec.variant / options / f"seed={spec.seed}"
+
+
+def begin(folder: Path, spec: Spec, hashes: dict[str, str]) -> None:
+    """Writes spec.json; a folder of another spec, or of another model or other games, is refused."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = dataclasses.asdict(spec) | {"hashes": hashes}
+    if (folder / "spec.json").exists():
+        held = read_json(folder / "spec.json")
+        if differing := [name for name, value in asked.items() if held.get(name) != value]:
+            name = differing[0]
+            raise FileExistsError(
+                f"{folder} holds a run with {name} {held.get(name)!r}, not {asked[name]!r};"
+                " choose another --out, or --force replaces it"
+            )
+    else:
+        write_json(folder / "spec.json", asked | {"made_with": surroundings()})
+    (folder / "error.json").unlink(missing_ok=True)
+
+
+def is_trained(folder: Path) -> bool:
+    return (folder / "boardsae.json").exists()
+
+
+def clear(folder: Path) -> None:
+    """Takes away what a run wrote; what else lies in the folder stays. The mark of a trained run goes first."""
+    names = (
+        "boardsae.json",
+        "scores.json",
+        "counts.npz",
+        "error.json",
+        "cfg.json",
+        "sae_weights.safetensors",
+    )
+    for name in (*names, "checkpoint.safetensors", "log.csv", "spec.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def fail(folder: Path, error: str) -> None:
+    """A failed run is a result too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "error.json", {"error": error, "made_with": surroundings()})
+
+
+def spec_of(folder: Path) -> Spec:
+    """The spec of a run directory."""
+    if not (folder / "spec.json").exists():
+        raise FileNotFoundError(f"{folder} is no run: it has no spec.json; boardsae train-sae makes runs")
+    held = read_json(folder / "spec.json")
+    return Spec(**{field.name: held[field.name] for field in dataclasses.fields(Spec)})
+
+
+def runs(root: Path) -> Iterator[Path]:
+    """Every run directory below a folder, itself included."""
+    yield from sorted(path.parent for path in root.rglob("spec.json"))
+
+
+def surroundings() -> dict[str, Any]:
+    """What made a record: versions, commit, machine and date."""
+    import numpy
+    import torch
+
+    return {
+        "boardsae": __version__,
+        "commit": commit(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def commit() -> str | None:
+    """The git commit of the source, with `+` where files differ from it; None outside of a clone."""
+    home = Path(__file__).parent.parent
+    if not (home / ".git").exists():
+        return None
+    ask = ["git", "-C", str(home), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None

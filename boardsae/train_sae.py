@@ -1,0 +1,277 @@
+"""The one training loop of all SAEs, which knows no variant by name.
+
+Many SAEs train on one stream of activations, each as it would alone, to the bit on a CPU. Every minute each writes all
+that its next step depends on into a checkpoint, so that a killed run goes on and ends with the very same weights.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import games
+from boardsae import Broken, dictionary, runs, saes, tasks
+from boardsae.activations import scored_rows
+from boardsae.files import write_json, write_text
+from boardsae.progress import progress, say
+from boardsae.runs import Spec
+from boardsae.saes.base import Outcome, Recipe, Step
+from boardsae.stream import Batch, Stream
+from games.core import Transcripts
+
+LOG_EVERY = 50  # steps
+CHECKPOINT_SECONDS = 60
+FITTED_GAMES = 2000  # for SAEs that need no training
+SILENT = 100_000  # rows without firing after which the log calls a feature dead
+
+
+class Feed(NamedTuple):
+    """What a stream is made for. Runs that agree in it train together."""
+
+    layer: int
+    batch: int
+    needs: tuple[str, ...]
+    scaled: bool
+    site: str
+
+
+def feed_of(spec: Spec, task: tasks.Task) -> Feed:
+    variant = saes.VARIANTS[spec.variant]
+    layer = task.layer if spec.layer is None else spec.layer
+    return Feed(layer, spec.batch, variant.needs, saes.RECIPES[spec.recipe].scaled, variant.site)
+
+
+class Training:
+    """An SAE in training, step by step."""
+
+    def __init__(self, spec: Spec, stream: Stream):
+        self.spec = spec
+        self.recipe: Recipe = saes.RECIPES[spec.recipe]
+        d = stream.first.shape[1]
+        self.sae = saes.build(spec.variant, d, spec.d_sae, spec.seed, spec.recipe, **spec.options)
+        self.sae.start(stream.first)
+        self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=True)
+        self.scale = stream.scale
+        self.step, self.seconds, self.log = 0, 0.0, list[dict[str, float]]()
+
+    def take(self, batch: Batch) -> None:
+        """One step of training."""
+        began = time.perf_counter()
+        now = (self.step + 0.5) / self.spec.steps
+        step = Step(batch.x, now, batch.grad, batch.tail, batch.clean)
+        outcome = self.sae.loss(step)
+        self.adam.zero_grad()
+        sum(outcome.terms.values(), torch.zeros(())).backward()
+        self.sae.before_update()
+        if self.recipe.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.sae.parameters(), self.recipe.clip)
+        for group in self.adam.param_groups:
+            group["lr"] = self.recipe.lr * pace(self.recipe, now)
+        self.adam.step()
+        self.sae.after_step(step, outcome)
+        self.step += 1
+        self.seconds += time.perf_counter() - began
+        if self.step % LOG_EVERY == 0 or self.step == self.spec.steps:
+            self.log.append(self.row(batch.x, outcome))
+
+    @torch.no_grad()
+    def row(self, x: Tensor, outcome: Outcome) -> dict[str, float]:
+        """What the log says of a step; it looks and changes nothing."""
+        left = (x - outcome.x_hat).square().sum()
+        spread = (x - x.mean(0)).square().sum()
+        return {
+            "step": self.step,
+            "rows": self.step * self.spec.batch,
+            "seconds": round(self.seconds, 3),
+            **{name: term.item() for name, term in outcome.terms.items()},
+            "l0": (outcome.f != 0).sum().item() / len(x),
+            "explained_variance": 1 - (left / spread).item(),
+            "dead_share": self.sae.dead(SILENT).float().mean().item(),
+        }
+
+    def check_finite(self) -> None:
+        """A run that lost its numbers stops; its last checkpoint is from before."""
+        bad = [name for name, p in self.sae.named_parameters() if not torch.isfinite(p).all()]
+        if bad:
+            raise FloatingPointError(
+                f"{', '.join(bad)} no longer finite at step {self.step}; try a weaker penalty or another recipe"
+            )
+
+
+class Run(Training):
+    """An SAE in training in a folder, as far as its checkpoint has got."""
+
+    def __init__(self, spec: Spec, folder: Path, stream: Stream):
+        super().__init__(spec, stream)
+        self.folder = folder
+        self.resume()
+
+    def checkpoint(self) -> None:
+        """All that the next step depends on, in one file that appears whole; the log beside it, for people."""
+        from safetensors.torch import save_file
+
+        self.check_finite()
+        tensors = {f"sae {name}": tensor for name, tensor in self.sae.state_dict().items()}
+        for name, parameter in self.sae.named_parameters():
+            for moment, tensor in self.adam.state.get(parameter, {}).items():
+                tensors[f"{moment} {name}"] = tensor
+        facts = {"step": str(self.step), "seconds": str(self.seconds), "log": json.dumps(self.log)}
+        unfinished = self.folder / "checkpoint.safetensors.tmp"
+        save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished, facts)
+        unfinished.replace(self.folder / "checkpoint.safetensors")
+        self.write_log()
+
+    def resume(self) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        try:
+            with safe_open(path, "pt") as file:
+                facts: dict[str, Any] = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self.sae.load_state_dict({name: tensors.pop(f"sae {name}") for name in self.sae.state_dict()})
+        except (SafetensorError, KeyError, RuntimeError) as error:
+            raise Broken(f"{path} is not a checkpoint of this run: {error}") from None
+        parameters = dict(self.sae.named_parameters())
+        for key, tensor in tensors.items():
+            moment, name = key.split(" ", 1)
+            self.adam.state[parameters[name]][moment] = tensor
+        self.step, self.seconds, self.log = (
+            int(facts["step"]),
+            float(facts["seconds"]),
+            json.loads(facts["log"]),
+        )
+        say(f"going on at step {self.step:,} of {self.folder}")
+
+    def write_log(self) -> None:
+        if self.log:
+            lines = [",".join(self.log[-1])]
+            lines += [",".join(f"{row.get(name, 0):.6g}" for name in self.log[-1]) for row in self.log]
+            write_text(self.folder / "log.csv", "\n".join(lines) + "\n")
+
+    def end(self, held_out: Tensor, facts: dict[str, Any]) -> None:
+        """Thresholds from held-out rows, raw scale, and the files that make this a trained run."""
+        self.check_finite()
+        self.sae.eval()
+        self.sae.finish(held_out)
+        self.sae.fold(self.scale)
+        self.write_log()
+        dictionary.write(self.folder, self.sae.saved(), metadata(self.spec, facts))
+        last = self.log[-1] if self.log else {}
+        record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
+        write_json(self.folder / "boardsae.json", record | {"trials": 1} | facts)
+        (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def metadata(spec: Spec, facts: dict[str, Any]) -> dict[str, Any]:
+    """What cfg.json says beside the layout, in the words of SAELens where it has some."""
+    return {
+        "model_name": facts["task"],
+        "hook_name": facts["hook"],
+        "context_size": facts["context"],
+        "prepend_bos": False,
+        "training_architecture": spec.variant,
+        "training_architecture_details": spec.options,
+    }
+
+
+def pace(recipe: Recipe, progress: float) -> float:
+    """The share of the learning rate: up, level, and down at the end."""
+    up = progress / recipe.warmup if recipe.warmup else 1.0
+    down = (1 - progress) / recipe.decay if recipe.decay else 1.0
+    return min(up, down, 1.0)
+
+
+def train(
+    asked: Sequence[tuple[Spec, Path]], opened: tasks.Open, force: bool = False
+) -> dict[Path, str | None]:
+    """Trains the runs into their folders; what is trained already stays. Answers with every run's error, or None."""
+    results: dict[Path, str | None] = {}
+    packs: dict[Feed, list[tuple[Spec, Path]]] = {}
+    for spec, folder in asked:
+        if force:
+            runs.clear(folder)
+        runs.begin(folder, spec, opened.hashes)
+        results[folder] = None
+        if not runs.is_trained(folder):
+            packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
+    for feed, pack in packs.items():
+        results |= train_pack(feed, pack, opened)
+    return results
+
+
+def train_pack(feed: Feed, pack: Sequence[tuple[Spec, Path]], opened: tasks.Open) -> dict[Path, str | None]:
+    """One stream, all its SAEs. A run that fails leaves the others alone."""
+    stream = Stream(opened, feed.layer, feed.batch, feed.needs, feed.scaled, feed.site)
+    training = [Run(spec, folder, stream) for spec, folder in pack]
+    errors: dict[Path, str | None] = {run.folder: None for run in training}
+    fitted(training, stream, opened)
+    steps = max(run.spec.steps for run in training)
+    first = min(run.step for run in training)
+    names = training[0].spec.variant if len(training) == 1 else f"{len(training)} SAEs"
+    bar = progress(f"training {names}", steps * feed.batch, "rows", done=first * feed.batch)
+    saved = time.monotonic()
+    for step, batch in zip(range(first, steps), stream.batches(first), strict=False):
+        save = time.monotonic() - saved > CHECKPOINT_SECONDS
+        for run in [run for run in training if run.step == step < run.spec.steps]:
+            try:
+                run.take(batch)
+                if save:
+                    run.checkpoint()
+            except FloatingPointError as error:
+                runs.fail(run.folder, str(error))
+                errors[run.folder] = str(error)
+                training.remove(run)
+        if save:
+            saved = time.monotonic()
+        bar.set_postfix_str(note(training))
+        bar.update(feed.batch)
+    bar.close()
+    held_out = stream.held_out()
+    facts = tasks.provenance(opened) | {"hook": hook(feed), "context": stream.context, "scale": stream.scale}
+    for run in training:
+        try:
+            run.end(held_out, facts)
+        except FloatingPointError as error:
+            runs.fail(run.folder, str(error))
+            errors[run.folder] = str(error)
+    return errors
+
+
+def fitted(training: Sequence[Run], stream: Stream, opened: tasks.Open) -> None:
+    """SAEs that need no training are made from the rows of some games, and from the truth about them if they ask."""
+    made = [run for run in training if run.sae.untrained]
+    if not made:
+        return
+    moves = stream.moves[stream.order(0)[:FITTED_GAMES]]
+    x = stream.rows(np.arange(len(moves)), moves) / stream.scale
+    truth = None
+    if any("truth" in run.sae.needs for run in made):
+        rows = scored_rows(moves, stream.context)
+        truth = torch.from_numpy(games.truth(Transcripts(opened.dataset.game.name, moves), rows))
+    for run in made:
+        run.sae.fit(x, truth)
+        run.step = run.spec.steps
+
+
+def hook(feed: Feed) -> str:
+    """The place in the model, as TransformerLens calls it."""
+    return f"blocks.{feed.layer}.{'mlp.hook_post' if feed.site == 'neurons' else 'hook_resid_post'}"
+
+
+def note(training: Sequence[Training]) -> str:
+    """How the pack stands, for the bar."""
+    rows = [run.log[-1] for run in training if run.log]
+    if len(rows) != 1:
+        return ""
+    measured = ("step", "rows", "seconds", "l0", "explained_variance", "dead_share")
+    terms = " ".join(f"{name} {value:.3g}" for name, value in rows[0].items() if name not in measured)
+    row = rows[0]
+    return f"{terms}, L0 {row['l0']:.1f}, explained {row['explained_variance']:.1%}, dead {row['dead_share']:.0%}"
