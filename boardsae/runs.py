@@ -65,6 +65,11 @@ class Spec:
     def steps(self) -> int:
         return max(1, self.rows // self.batch)
 
+    @property
+    def own_steps(self) -> int:
+        """Steps with the variant's own loss; what follows is fine-tuned."""
+        return self.steps - round(self.steps * self.kl_finetune)
+
 
 def path_of(spec: Spec, root: Path) -> Path:
     """Where the run belongs: its path says all that differs from the defaults."""

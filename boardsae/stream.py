@@ -63,7 +63,7 @@ class Stream:
         site: str = "residual",
         seed: int = 0,
     ):
-        self.model, self.game, self.needs = opened.model, opened.dataset.game, needs
+        self.model, self.needs = opened.model.requires_grad_(False), needs
         self.layer, self.batch, self.site, self.seed = layer, batch, site, seed
         self.context = opened.model.shape.context
         self.dataset = opened.dataset
@@ -166,10 +166,11 @@ class Stream:
         (grad,) = torch.autograd.grad((each * (played != 0)).sum(), x)
         return x.detach()[live], grad[live]
 
-    @torch.no_grad()
     def whole_games(self, moves: Shaped[np.ndarray, "game ply"]) -> Batch:
         tokens, live = self.positions(moves)
-        x = self.model.body(tokens, self.layer)
-        tail = Tail(self.model, self.layer, x, live, self.scale)
-        rows = x[live] / self.scale
-        return Batch(rows, None, tail, tail(rows))
+        grad = self.with_grad(moves)[1] * self.scale if "grad" in self.needs else None
+        with torch.no_grad():
+            x = self.model.body(tokens, self.layer)
+            tail = Tail(self.model, self.layer, x, live, self.scale)
+            rows = x[live] / self.scale
+            return Batch(rows, grad, tail, tail(rows))

@@ -126,9 +126,7 @@ def sweep(specs: Sequence[Spec], root: Path, engine: Engine) -> list[Result]:
     )
     for results in engine(waiting):
         for result in results:
-            say(
-                f"{'failed' if result.error else 'trained'}: {result.folder}{': ' if result.error else ''}{result.error or ''}"
-            )
+            say(f"failed: {result.folder}: {result.error}" if result.error else f"trained: {result.folder}")
     return [outcome(spec, runs.path_of(spec, root)) for spec in specs]
 
 
@@ -149,6 +147,7 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         record = read_json(folder / "boardsae.json")
         row = record["last"]
         if row:
-            yield f"{head} {row['l0']:>7.1f} {row['explained_variance']:>9.3f} {row['dead_share']:>5.0%} {record['seconds']:>8.1f}"
+            measured = f"{row['l0']:>7.1f} {row['explained_variance']:>9.3f} {row['dead_share']:>5.0%}"
+            yield f"{head} {measured} {record['seconds']:>8.1f}"
         else:
             yield f"{head} {'made without training':>32}"

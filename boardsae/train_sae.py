@@ -21,6 +21,7 @@ from boardsae.files import write_json, write_text
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
+from boardsae.saes.finetune import kl_loss
 from boardsae.stream import Batch, Stream
 from games.core import Transcripts
 
@@ -41,9 +42,11 @@ class Feed(NamedTuple):
 
 
 def feed_of(spec: Spec, task: tasks.Task) -> Feed:
+    """Fine-tuned runs get whole games from the start: one stream to the end, and the rows are no others."""
     variant = saes.VARIANTS[spec.variant]
     layer = task.layer if spec.layer is None else spec.layer
-    return Feed(layer, spec.batch, variant.needs, saes.RECIPES[spec.recipe].scaled, variant.site)
+    needs = tuple(sorted({*variant.needs, *(["tail"] if spec.kl_finetune else [])} - {"truth"}))
+    return Feed(layer, spec.batch, needs, saes.RECIPES[spec.recipe].scaled, variant.site)
 
 
 class Training:
@@ -64,7 +67,7 @@ class Training:
         began = time.perf_counter()
         now = (self.step + 0.5) / self.spec.steps
         step = Step(batch.x, now, batch.grad, batch.tail, batch.clean)
-        outcome = self.sae.loss(step)
+        outcome = kl_loss(self.sae, step) if self.step >= self.spec.own_steps else self.sae.loss(step)
         self.adam.zero_grad()
         sum(outcome.terms.values(), torch.zeros(())).backward()
         self.sae.before_update()

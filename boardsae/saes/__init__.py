@@ -1,15 +1,30 @@
-"""The zoo: every variant one file, built by name."""
+"""The zoo: every variant one class, built by name."""
 
 from typing import Any
 
 import torch
 
 from boardsae.saes.base import RECIPES, SAE, options_of
+from boardsae.saes.batch_topk import BatchTopK
+from boardsae.saes.controls import PCA, FrozenDecoder, Neurons, ProbeOracle, Random
+from boardsae.saes.e2e import E2E, Local
+from boardsae.saes.e2e_ds import E2EDownstream
+from boardsae.saes.feature_choice import FeatureChoice
+from boardsae.saes.gated import Gated
+from boardsae.saes.gated_p_anneal import GatedPAnneal
+from boardsae.saes.gradient import Gradient
+from boardsae.saes.jumprelu import JumpReLU
+from boardsae.saes.matryoshka import Matryoshka
+from boardsae.saes.mutual_choice import MutualChoice
+from boardsae.saes.p_anneal import PAnneal
 from boardsae.saes.standard import Standard
 from boardsae.saes.topk import TopK
 from games.core import no_such
 
-VARIANTS: dict[str, type[SAE]] = {variant.name: variant for variant in (Standard, TopK)}
+METHODS = (Standard, PAnneal, Gated, GatedPAnneal, TopK, BatchTopK, MutualChoice, FeatureChoice, Gradient)
+METHODS = (*METHODS, Local, E2E, E2EDownstream, JumpReLU, Matryoshka)
+CONTROLS = (FrozenDecoder, Random, PCA, Neurons, ProbeOracle)
+VARIANTS: dict[str, type[SAE]] = {variant.name: variant for variant in (*METHODS, *CONTROLS)}
 
 
 def build(name: str, d: int, features: int, seed: int = 0, recipe: str = "common", **options: Any) -> SAE:

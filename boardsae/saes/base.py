@@ -69,6 +69,7 @@ class Outcome(NamedTuple):
     terms: dict[str, Tensor]
     f: Float[Tensor, "row feature"]
     x_hat: Float[Tensor, "row d"]
+    penalised: Float[Tensor, "row feature"] | None = None  # what a penalty fell on, where it is not f
 
 
 class Saved(NamedTuple):

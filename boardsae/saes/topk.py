@@ -1,7 +1,7 @@
 """The k largest features of every row, and an auxiliary loss that revives the dead ones (Gao et al. 2024)."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from boardsae.saes.base import FIT, SAE, Outcome, Recipe, Saved, Step, keep_top, places_of
@@ -47,7 +47,7 @@ class TopK(SAE):
         x_hat = self.decode(f)
         terms = {"error": self.error(step.x, x_hat, squared=True)}
         if self.aux:
-            terms["aux"] = self.aux * revival(self, step.x - x_hat, pre, self.dead_after)
+            terms["aux"] = self.aux * revival(self, step.x - x_hat, pre, self.dead(self.dead_after))
         if self.multi:
             wide = self.decode(keep_top(pre.relu(), min(4 * self.k, self.features)))
             terms["multi"] = self.multi * self.error(step.x, wide, squared=True)
@@ -58,13 +58,16 @@ class TopK(SAE):
 
 
 def revival(
-    sae: SAE, error: Float[Tensor, "row d"], pre: Float[Tensor, "row feature"], dead_after: int
+    sae: SAE,
+    error: Float[Tensor, "row d"],
+    pre: Float[Tensor, "row feature"],
+    asleep: Bool[Tensor, " feature"],
 ) -> Float[Tensor, ""]:
-    """How badly dead features alone rebuild what the living ones missed: AuxK, 0 while none is dead."""
-    dead = places_of(sae.dead(dead_after))
-    if not len(dead):
+    """How badly the features that are asleep rebuild alone what the others missed; 0 while none is asleep."""
+    places = places_of(asleep)
+    if not len(places):
         return error.new_zeros(())
     missed = error.detach()
-    f = keep_top(pre[:, dead].relu(), min(sae.d // 2, len(dead)))
-    left = (missed - f @ sae.W_dec[dead]).square().sum()
+    f = keep_top(pre[:, places].relu(), min(sae.d // 2, len(places)))
+    left = (missed - f @ sae.W_dec[places]).square().sum()
     return left / ((missed - missed.mean(0)).square().sum() + FIT)
