@@ -1,0 +1,103 @@
+"""Coverage with chance taken out: within each ply, against permuted games, as a share of what a probe finds.
+
+    S_k = phi of predicate k and its detector, once both have lost their mean at each ply: 0 for any clock
+    N_k = the same with the truth of every game replaced by that of another game at the same ply
+    U_k = the same for a linear probe on the activations
+    cov_x = mean of (S_k - N_k) / (U_k - N_k) over the predicates with U_k - N_k >= 0.1
+
+Detectors, also those of N_k, are chosen by phi on the select games; phi is that of the report games.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from boardsae.metrics.counting import LEVELS, Counts
+from boardsae.metrics.detectors import AT_ONCE, Choice
+
+ROOM = 0.1  # between chance and the probe, for a predicate to count
+
+
+class ByPly(NamedTuple):
+    """Sums over the rows of each ply: how many there are, where features fire, where predicates hold."""
+
+    rows: np.ndarray  # (ply)
+    fired: np.ndarray  # (ply, feature, level)
+    positives: np.ndarray  # (ply, predicate)
+
+
+def fired_by_ply(f: np.ndarray, ply: np.ndarray, plies: int, maxima: np.ndarray) -> np.ndarray:
+    """(ply, feature, level) rows where a feature is above its threshold."""
+    out = np.zeros((plies, f.shape[1], len(LEVELS)), np.float32)
+    at = np.zeros((plies, len(f)), np.float32)
+    at[ply, np.arange(len(f))] = 1
+    for level, share in enumerate(LEVELS):
+        out[:, :, level] = at @ (f > (share * maxima).astype(np.float32)).astype(np.float32)
+    return out
+
+
+def best_by_phi(counts: Counts, by_ply: ByPly) -> Choice:
+    """The feature and threshold of highest within-ply phi for every predicate."""
+    n = np.maximum(by_ply.rows, 1).astype(np.float64)
+    fired = by_ply.fired.reshape(len(n), -1)  # (ply, cell)
+    spread_fired = (fired * (1 - fired / n[:, None])).sum(0)
+    features, levels = [], []
+    for first in range(0, counts.hits.shape[2], AT_ONCE):
+        positives = by_ply.positives[:, first : first + AT_ONCE]
+        spread = np.sqrt(np.outer(spread_fired, (positives * (1 - positives / n[:, None])).sum(0)))
+        hits = counts.hits[:, :, first : first + AT_ONCE].reshape(len(spread_fired), -1)
+        excess = hits - (fired / n[:, None]).T @ positives
+        best = np.divide(excess, spread, out=np.zeros_like(excess), where=spread > 1e-6).argmax(0)
+        features.append(best // len(LEVELS))
+        levels.append(best % len(LEVELS))
+    return Choice(np.concatenate(features), np.concatenate(levels))
+
+
+def moments(active: np.ndarray, truth: np.ndarray, ply: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """(game, predicate, 3): sums of a y, a a and y y over each game's rows, a and y without their mean at each ply.
+
+    The means are those of these rows and stay what they are when games are drawn again.
+    """
+    a, y = (without_means(values.astype(np.float32), ply) for values in (active, truth.view(bool)))
+    return np.stack([np.add.reduceat(part, starts, axis=0) for part in (a * y, a * a, y * y)], axis=-1)
+
+
+def without_means(values: np.ndarray, ply: np.ndarray) -> np.ndarray:
+    at = np.zeros((ply.max() + 1, len(values)), np.float32)
+    at[ply, np.arange(len(values))] = 1
+    means = (at @ values) / np.maximum(at.sum(1), 1)[:, None]
+    return values - means[ply]
+
+
+def phi(sums: np.ndarray) -> np.ndarray:
+    """From sums (..., predicate, 3) of moments; 0 where either side never varies within a ply."""
+    norm = np.sqrt(np.maximum(sums[..., 1], 0) * np.maximum(sums[..., 2], 0))
+    return np.divide(sums[..., 0], norm, out=np.zeros(norm.shape), where=norm > 1e-3)
+
+
+def exchanged(game: np.ndarray, ply: np.ndarray, seed: int) -> np.ndarray:
+    """For every row a row of another game at the same ply: of one permutation of games, as far as games are as long.
+
+    Rows whose partner has ended keep their own place among those left over at that ply, shifted by one game.
+    """
+    games, plies = int(game.max()) + 1, int(ply.max()) + 1
+    row_of = np.full((games, plies), -1)
+    row_of[game, ply] = np.arange(len(game))
+    partner = np.empty(games, int)
+    order = np.random.default_rng(seed).permutation(games)
+    partner[order] = np.roll(order, 1)  # one cycle: nobody meets himself
+    other = row_of[partner[game], ply]
+    for late in np.unique(ply[other < 0]):
+        here = np.flatnonzero((other < 0) & (ply == late))
+        unused = np.setdiff1d(row_of[:, late][row_of[:, late] >= 0], other[ply == late])
+        other[here] = np.roll(unused, 1)[: len(here)]
+    return other
+
+
+def share(found: np.ndarray, null: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
+    """cov_x from phis (..., predicate); nan where no predicate has room."""
+    room = ceiling - null
+    counted = room >= ROOM
+    if not counted.any():
+        return np.full(found.shape[:-1], np.nan)
+    return ((found - null)[..., counted] / room[counted]).mean(-1)

@@ -1,0 +1,133 @@
+"""How often each feature is active above each threshold while each predicate holds: exact integers, quickly.
+
+A non-zero activation falls into one bin, the highest threshold that it is above. The bins of a block of rows are
+sorted, and for each the truth of its rows is added up, a byte a predicate, before it goes into the table. Sums from the highest
+threshold down then give all thresholds at once. Memory: 4 bytes * features * levels * predicates, however many rows.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from games.bits import kernel
+
+LEVELS = np.arange(0, 1.1, 0.1).astype(np.float32)  # shares of a feature's maximum, as in the paper of 2024
+FULL = 255  # rows that a byte can count
+
+
+class Codes(NamedTuple):
+    """The activations of a block of rows that are not 0."""
+
+    row: np.ndarray  # int32
+    feature: np.ndarray  # int32
+    value: np.ndarray  # float32
+    rows: int
+    features: int
+
+
+class Counts(NamedTuple):
+    """Rows where a feature is above a threshold, and of these the ones where a predicate holds."""
+
+    hits: np.ndarray  # (feature, level, predicate) int32
+    fired: np.ndarray  # (feature, level) int64
+    positives: np.ndarray  # (predicate) int64
+    rows: int
+
+
+def codes_of(f: np.ndarray) -> Codes:
+    """From features (row, feature); negative ones of dense dictionaries count as not 0."""
+    f = np.ascontiguousarray(f, np.float32)
+    size = int(np.count_nonzero(f))
+    row, feature, value = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.float32)
+    _gather(f, row, feature, value)
+    return Codes(row, feature, value, *f.shape)
+
+
+def count(
+    blocks: Iterable[tuple[Codes, np.ndarray]], maxima: np.ndarray, levels: np.ndarray = LEVELS
+) -> Counts:
+    """Counts over blocks of (codes, truth): truth is (row, predicate), one byte each.
+
+    A feature is active at a level where its value exceeds level * maximum, strictly.
+    """
+    total: Counts | None = None
+    for codes, truth in blocks:
+        truth = np.ascontiguousarray(truth).view(np.uint8)
+        if total is None:
+            shape = (codes.features, len(levels), truth.shape[1])
+            zeros = np.zeros(shape, np.int32), np.zeros(shape[:2], np.int64), np.zeros(shape[2], np.int64)
+            total = Counts(*zeros, 0)
+        rows, starts = _sorted_by_cell(codes, maxima.astype(np.float32), levels)
+        _add(rows, starts, truth, total.hits.reshape(-1, truth.shape[1]))
+        total.fired.reshape(-1)[:] += np.diff(starts)
+        total.positives[:] += truth.sum(0, dtype=np.int64)
+        total = total._replace(rows=total.rows + codes.rows)
+    if total is None:
+        raise ValueError("expected one block of rows or more, got none")
+    for level in range(len(levels) - 2, -1, -1):
+        total.hits[:, level] += total.hits[:, level + 1]
+        total.fired[:, level] += total.fired[:, level + 1]
+    return total
+
+
+@kernel
+def _gather(f, row, feature, value):
+    at = 0
+    for i in range(f.shape[0]):
+        for j in range(f.shape[1]):
+            if f[i, j] != 0:
+                row[at], feature[at], value[at] = i, j, f[i, j]
+                at += 1
+
+
+def _sorted_by_cell(codes: Codes, maxima: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of each cell feature * levels + level, one after the other, and where each cell starts."""
+    cells = codes.features * len(levels)
+    cell = np.empty(len(codes.row), np.int32)
+    starts = np.zeros(cells + 1, np.int64)
+    _bin(codes.feature, codes.value, maxima, levels, cell, starts)
+    np.cumsum(starts, out=starts)
+    rows = np.empty(starts[-1], np.int32)
+    _place(codes.row, cell, starts[:-1].copy(), rows)
+    return rows, starts
+
+
+@kernel
+def _bin(feature, value, maxima, levels, cell, starts):
+    """Each value's cell, -1 where it is above no threshold; counts go one place up, for the running sum."""
+    for i in range(len(feature)):
+        top = maxima[feature[i]]
+        level = 0
+        while level < len(levels) and value[i] > levels[level] * top:
+            level += 1
+        cell[i] = feature[i] * len(levels) + level - 1 if level else -1
+        if level:
+            starts[cell[i] + 1] += 1
+
+
+@kernel
+def _place(row, cell, next_free, rows):
+    for i in range(len(row)):
+        if cell[i] >= 0:
+            rows[next_free[cell[i]]] = row[i]
+            next_free[cell[i]] += 1
+
+
+@kernel
+def _add(rows, starts, truth, hits):
+    predicates = truth.shape[1]
+    sums = np.zeros(predicates, np.uint8)
+    for cell in range(len(starts) - 1):
+        first, last = starts[cell], starts[cell + 1]
+        while first < last:
+            end = min(last, first + FULL)
+            sums[:] = 0
+            for i in range(first, end):
+                held = truth[rows[i]]
+                for p in range(predicates):
+                    sums[p] += held[p]
+            target = hits[cell]
+            for p in range(predicates):
+                target[p] += sums[p]
+            first = end

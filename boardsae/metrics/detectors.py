@@ -1,0 +1,50 @@
+"""Features as detectors of predicates: chosen on some games, judged on others.
+
+A detector of a predicate is a feature and a threshold. What is kept of its judgement are counts a game, so that every
+score is a function of sums over games.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from boardsae.metrics.counting import LEVELS, Counts
+
+AT_ONCE = 64  # predicates in memory as floats
+
+
+class Choice(NamedTuple):
+    """Of every predicate, its detector."""
+
+    feature: np.ndarray  # (predicate)
+    level: np.ndarray  # (predicate) index into LEVELS
+
+    def active(self, f: np.ndarray, maxima: np.ndarray) -> np.ndarray:
+        """Where each predicate's detector says yes: (row, predicate)."""
+        return f[:, self.feature] > (LEVELS[self.level] * maxima[self.feature]).astype(np.float32)
+
+
+def f1(hits: np.ndarray, fired: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """2 TP / (2 TP + FP + FN), 0 where there is nothing to find and nothing was found."""
+    both = fired + positives
+    return np.divide(2.0 * hits, both, out=np.zeros(np.broadcast(hits, both).shape), where=both > 0)
+
+
+def best_by_f1(counts: Counts) -> Choice:
+    """The feature and threshold of highest F1 for every predicate."""
+    features, levels = [], []
+    for first in range(0, counts.hits.shape[2], AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        scores = f1(counts.hits[:, :, some], counts.fired[:, :, None], counts.positives[some])
+        best = scores.reshape(-1, scores.shape[2]).argmax(0)
+        features.append(best // len(LEVELS))
+        levels.append(best % len(LEVELS))
+    return Choice(np.concatenate(features), np.concatenate(levels))
+
+
+def by_game(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """(game, predicate, 3): rows of each game where detector and predicate agree on yes, detector says yes, predicate
+    holds. Rows stand game by game, each beginning at its start."""
+    truth = truth.view(bool)
+    parts = (active & truth, active, truth)
+    return np.stack([np.add.reduceat(part, starts, axis=0, dtype=np.int32) for part in parts], axis=-1)

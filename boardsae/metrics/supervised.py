@@ -1,0 +1,93 @@
+"""Coverage and board reconstruction on held-out games, over predicates that can be told from nothing.
+
+Detectors and thresholds are chosen on the select games and judged on the report games. A predicate counts if at least
+50 rows of the report games hold it and at least 50 do not.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from boardsae.metrics.counting import LEVELS, Counts
+from boardsae.metrics.detectors import f1
+
+ENOUGH = 50
+PRECISE = 0.95
+Z = 1.96  # of a two-sided 95% interval
+FOUND = 0.8
+
+
+def common(positives: np.ndarray, rows: int) -> np.ndarray:
+    """Which predicates count."""
+    return (positives >= ENOUGH) & (rows - positives >= ENOUGH)
+
+
+def coverage(sums: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Mean F1 of the counted predicates, from sums (..., predicate, 3) of `detectors.by_game`."""
+    return f1(sums[..., 0], sums[..., 1], sums[..., 2])[..., counted].mean(-1)
+
+
+def found(sums: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """How many of the counted predicates have a detector of F1 above 0.8; no clock reaches that."""
+    return (f1(sums[..., 0], sums[..., 1], sums[..., 2])[..., counted] > FOUND).sum(-1).astype(float)
+
+
+class Table(NamedTuple):
+    """Of every predicate, how well its detector does on the report games."""
+
+    f1: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    mcc: np.ndarray
+    base_rate: np.ndarray
+    always_on: np.ndarray  # F1 of a detector that always says yes: 2 p / (1 + p)
+
+
+def table(sums: np.ndarray, rows: int) -> Table:
+    """From sums (predicate, 3); nan where a ratio has no denominator."""
+    hits, fired, positives = (sums[:, i].astype(float) for i in range(3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = fired * (rows - fired) * positives * (rows - positives)
+        rate = positives / rows
+        return Table(
+            f1(hits, fired, positives),
+            hits / fired,
+            hits / positives,
+            (hits * rows - fired * positives) / np.sqrt(spread),
+            rate,
+            2 * rate / (1 + rate),
+        )
+
+
+def wilson_low(hits: np.ndarray, fired: np.ndarray) -> np.ndarray:
+    """The lower end of Wilson's 95% interval of hits / fired; 0 where nothing fired."""
+    n = np.maximum(fired, 1)
+    share = hits / n
+    middle = share + Z**2 / (2 * n)
+    half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return np.where(fired > 0, (middle - half) / (1 + Z**2 / n), 0.0)
+
+
+def precise(counts: Counts) -> np.ndarray:
+    """(level, feature, predicate): features whose precision is surely 0.95 or more, by Wilson's lower bound."""
+    low = wilson_low(counts.hits, counts.fired[:, :, None])
+    return (low >= PRECISE).transpose(1, 0, 2)
+
+
+def rebuilt(f: np.ndarray, maxima: np.ndarray, labels: np.ndarray, level: int) -> np.ndarray:
+    """(row, predicate): some feature that is active at the level stands for the predicate."""
+    used = labels[level].any(1)
+    active = f[:, used] > (LEVELS[level] * maxima[used]).astype(np.float32)
+    return active.astype(np.float32) @ labels[level][used].astype(np.float32) > 0
+
+
+def pooled(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """(game, 3): the counts of `detectors.by_game`, all predicates together."""
+    truth = truth.view(bool)
+    rows = np.stack([(active & truth).sum(1), active.sum(1), truth.sum(1)], axis=1)
+    return np.add.reduceat(rows, starts, axis=0)
+
+
+def pooled_f1(sums: np.ndarray) -> np.ndarray:
+    """F1 of all squares of all boards together, from sums (..., 3)."""
+    return f1(sums[..., 0], sums[..., 1], sums[..., 2])
