@@ -52,20 +52,17 @@ def phi_within_ply(
 ) -> Float[Tensor, " predicate"]:
     """The correlation of detections and truth once both have lost their mean at each ply; 0 for any clock.
 
-    nan where either never varies within a ply.
+    0 where the detections never vary within a ply, nan where the truth never does.
     """
-    a_rest, y_rest = without_ply_means(a, ply), without_ply_means(y, ply)
-    norms = (a_rest.square().sum(0) * y_rest.square().sum(0)).sqrt()
-    return torch.where(norms > 1e-6, (a_rest * y_rest).sum(0) / norms, torch.nan)
-
-
-def without_ply_means(
-    values: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
-) -> Float[Tensor, "row predicate"]:
-    as_float = values.float()
-    sums = torch.zeros(int(ply.max()) + 1, values.shape[1]).index_add_(0, ply, as_float)
-    counts = torch.bincount(ply, minlength=len(sums)).clamp(min=1)
-    return as_float - (sums / counts[:, None])[ply]
+    at = torch.zeros(int(ply.max()) + 1, len(ply))
+    at[ply, torch.arange(len(ply))] = 1
+    n = at.sum(1).clamp(min=1).double()[:, None]
+    fired, held = (at @ a.float()).double(), (at @ y.float()).double()  # (ply, predicate)
+    both = (a & y).sum(0) - (fired * held / n).sum(0)
+    spread, spread_held = ((v * (1 - v / n)).sum(0) for v in (fired, held))
+    norms = (spread * spread_held).sqrt()
+    found = torch.where(norms > 1e-6, both / norms, 0.0).float()
+    return torch.where(spread_held > 1e-6, found, torch.nan)
 
 
 def f1(a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]) -> Float[Tensor, " predicate"]:

@@ -68,6 +68,10 @@ class Scorer:
         self._ceiling: Ceiling | None = None
         self._ablations: Tensor | None = None
 
+    def share(self, other: "Scorer") -> None:
+        """Takes the probes' ceiling from another scorer of the same games."""
+        self._ceiling = other.ceiling()
+
     def score(self, subject: Subject) -> dict[str, Any]:
         """The record of a subject and, under "counts", its tables by game."""
         began = time.perf_counter()

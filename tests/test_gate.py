@@ -64,7 +64,9 @@ def test_phi_within_ply_by_hand_and_its_degenerate_cases():
     truth = np.repeat(y[:, None], 5, axis=1)
     phi = phi_within_ply(torch.tensor(columns), torch.tensor(truth), torch.tensor(ply)).numpy()
     assert phi[:3] == pytest.approx([phi_by_hand(a, y, ply), 1, -1], abs=1e-5)
-    assert np.isnan(phi[3:]).all()  # a clock and an always-on detector never vary within a ply
+    assert (phi[3:] == 0).all()  # a clock and an always-on detector never vary within a ply
+    clock = torch.tensor(ply > 3)[:, None]
+    assert phi_within_ply(torch.tensor(y)[:, None], clock, torch.tensor(ply)).isnan().all()
 
 
 def test_f1_by_hand():

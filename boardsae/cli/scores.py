@@ -1,0 +1,60 @@
+"""Scores, and the question whether one SAE is better than another."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boardsae.cli.app import app
+from boardsae.cli.saes import TaskName
+from boardsae.progress import say
+
+
+@app.command()
+def score(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="TARGET...", help="A run, a folder of runs, or file.py:factory.")
+    ],
+    task: TaskName = "othello6-v1",
+    limit: Annotated[
+        int | None, typer.Option(help="Games of each split, at most; such scores are not comparable.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records, a line each.")] = False,
+    controls: Annotated[
+        bool, typer.Option("--controls/--no-controls", help="Show the rows that every score is read beside.")
+    ] = True,
+    results: Annotated[Path, typer.Option(help="Where the controls are kept.")] = Path("results"),
+    force: Annotated[bool, typer.Option("--force", help="Score again what is scored.")] = False,
+) -> None:
+    """Score SAEs against the truth about the board.
+
+    A run gets scores.json and counts.npz; what is scored already is shown as it is. An SAE of your own is anything with
+    encode and decode.
+    """
+    from boardsae import controls as known
+    from boardsae import evidence, scoring, tasks
+
+    if limit is not None and limit < 20:
+        raise ValueError(f"expected --limit to be 20 games or more, got {limit}")
+    rows = list(scoring.score_targets(targets, task, limit, force))
+    if as_json:
+        for _, record in rows:
+            print(json.dumps(record))
+    else:
+        shown = list(rows)
+        if controls and limit is None:
+            made = known.records(evidence.Evidence(tasks.open_task(tasks.of(task))), results)
+            shown += [(record["subject"]["name"], record) for record in made]
+        for line in scoring.table(shown):
+            print(line)
+        if len(rows) == 1 and "error" not in rows[0][1]:
+            print()
+            for line in scoring.details(rows[0][1]):
+                print(line)
+    if limit is not None:
+        say(f"scored on {limit} games of each split: not comparable with other scores")
+    if failed := [name for name, record in rows if "error" in record]:
+        say(f"error: {len(failed)} of {len(rows)} could not be scored")
+        raise typer.Exit(1 if len(rows) > len(failed) else 2)
+    say("next: boardsae leaderboard · boardsae report TARGET")

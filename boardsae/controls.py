@@ -1,0 +1,155 @@
+"""What every score is read beside: rows that know little, cheat, or are the best that can be.
+
+    always_on       one feature that never rests
+    clock           for every predicate the plies at which it mostly holds, fitted on training games
+    perfect         the predicates themselves
+    probe_oracle    linear probes as features · pca, neurons, random, frozen_decoder: variants of the zoo
+    random_gpt      topk trained on the model's twin of random weights
+
+They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boardsae import dictionary, gpt, models, runs, tasks, train_sae
+from boardsae.evidence import Evidence
+from boardsae.files import read_json, write_json
+from boardsae.progress import progress, say
+from boardsae.runs import Spec
+from boardsae.score import SCHEMA, Scorer, Subject, read_run
+
+ROWS = 400_000  # that the trained controls see
+TRAINED = ("frozen_decoder", "random", "pca", "neurons", "probe_oracle")
+
+
+class Given:
+    """A coder of rows that are told apart by a look-up: features that come with the games, not with activations.
+
+    What it is given in the place of activations is the number of each row.
+    """
+
+    def __init__(self, features: np.ndarray):
+        self.features = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.features[x[:, 0].long()]
+
+    def decode(self, f: Tensor) -> Tensor:
+        return torch.zeros(len(f), 1)
+
+
+def without_activations(evidence: Evidence) -> Evidence:
+    """The same games, with each row's number where activations would stand, counted through the three splits."""
+    other = Evidence(evidence.opened, evidence.layer, "numbers", evidence.model, evidence.games)
+    first = 0
+    for split in ("train", "select", "report"):
+        part = getattr(evidence, split)
+        numbers = torch.arange(first, first + len(part.x), dtype=torch.float64)[:, None]
+        other.__dict__[split] = part._replace(x=numbers)
+        first += len(part.x)
+    return other
+
+
+def given(evidence: Evidence) -> Iterator[Subject]:
+    """The controls that look at the games."""
+    parts = (evidence.train, evidence.select, evidence.report)
+    ply = np.concatenate([part.ply for part in parts])
+    truth = np.concatenate([part.truth for part in parts])
+    features = {
+        "always_on": np.ones((len(ply), 1)),
+        "clock": clock(evidence)[ply],
+        "perfect": truth,
+    }
+    for name, values in features.items():
+        yield Subject(Given(values), {"name": name, "variant": name}, None, decodes=False)
+
+
+def clock(evidence: Evidence) -> np.ndarray:
+    """(ply, predicate): the plies that a detector of best F1, which sees nothing but the ply, says yes at.
+
+    The best set takes plies in the order of how often the predicate holds there, as long as F1 grows.
+    """
+    train, plies = evidence.train, evidence.model.shape.context + 1
+    at = np.zeros((plies, len(train.ply)), np.float32)
+    at[train.ply, np.arange(len(train.ply))] = 1
+    rows, holds = at.sum(1), at @ train.truth.astype(np.float32)
+    order = np.argsort(-holds / np.maximum(rows, 1)[:, None], axis=0)
+    hits, fired = (
+        np.take_along_axis(v, order, 0).cumsum(0)
+        for v in (holds, np.broadcast_to(rows[:, None], holds.shape))
+    )
+    best = (2 * hits / np.maximum(fired + holds.sum(0), 1)).argmax(0)
+    out = np.zeros((plies, holds.shape[1]), bool)
+    np.put_along_axis(out, order, np.arange(plies)[:, None] <= best, 0)
+    return out
+
+
+def trained(opened: tasks.Open, layer: int | None, root: Path) -> Iterator[tuple[Subject, tasks.Open, str]]:
+    """The controls of the zoo and the twin's SAE: each with what it was trained on, and the site that it reads."""
+    task, width = opened.task, 8 * opened.model.shape.width
+    specs = [Spec(task.name, name, {}, width, ROWS, layer=layer) for name in TRAINED]
+    asked = [(spec, root / spec.variant) for spec in specs]
+    train_sae.train(asked, opened)
+    for spec, folder in asked:
+        subject = read_run(folder)
+        yield (
+            subject._replace(facts=subject.facts | {"name": spec.variant}),
+            opened,
+            runs.VARIANTS[spec.variant].site,
+        )
+    model = gpt.GPT(opened.model.shape, models.TWIN_SEED).eval()
+    twin = opened._replace(model=model, hashes=opened.hashes | {"model": gpt.identity(model)})
+    spec = Spec(task.name, "topk", {}, width, ROWS, layer=layer)
+    train_sae.train([(spec, root / "random_gpt")], twin)
+    sae = dictionary.read(root / "random_gpt")
+    facts = read_run(root / "random_gpt").facts | {"name": "random_gpt", "variant": "random_gpt"}
+    yield Subject(sae, facts, sae.saved.tensors["W_dec"]), twin, "residual"
+
+
+def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[str, Any]]:
+    """The controls of a task, from results/<task>/controls where they are, else made there."""
+    folder = root / Path(evidence.opened.task.name).name / "controls"
+    file = folder / "scores.json"
+    if file.exists() and not force:
+        held = read_json(file)["controls"]
+        same = all(
+            record["hashes"]["games"] == evidence.opened.hashes["games"]
+            and record["of"] == evidence.opened.hashes["model"]
+            and record["layer"] == evidence.layer
+            and record["schema"] == SCHEMA
+            for record in held
+        )
+        if same:
+            return held
+        raise FileExistsError(f"{file} is of another model, other games or another layer; move {folder} away")
+    say("scoring the controls of this task, once; some minutes")
+    made = [*scored(evidence, folder)]
+    write_json(file, {"controls": made})
+    return made
+
+
+def scored(evidence: Evidence, folder: Path) -> Iterator[dict[str, Any]]:
+    """Each control's record; `of` is the task's model, whatever model a control itself reads."""
+    opened, bar = evidence.opened, progress("controls", 9, "controls")
+    scorer = Scorer(without_activations(evidence))
+    ceiling = Scorer(evidence)
+    scorer.share(ceiling)
+    todo = [(subject, scorer) for subject in given(evidence)]
+    for subject, of, site in trained(opened, evidence.layer, folder):
+        same = of is opened and site == "residual"
+        other = evidence if same else Evidence(of, evidence.layer, site, of.model, evidence.games)
+        scores = ceiling if same else Scorer(other)
+        scores.share(ceiling)
+        todo.append((subject, scores))
+    for subject, scores in todo:
+        record = scores.score(subject)
+        record.pop("counts")
+        bar.update(1)
+        yield record | {"hashes": opened.hashes, "of": opened.hashes["model"]}
+    bar.close()

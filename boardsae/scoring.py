@@ -1,0 +1,153 @@
+"""From targets to records on disk: what is scored already stays, what fails is told, all of a hook share its evidence."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boardsae import Broken, runs, tasks
+from boardsae.evidence import Evidence
+from boardsae.files import read_json, write_json
+from boardsae.metrics import METRICS
+from boardsae.progress import progress, say
+from boardsae.score import Coder, Scorer, Subject, check_width
+from boardsae.targets import of, subjects
+
+
+class Desk:
+    """Scorers by hook, opened when first needed."""
+
+    def __init__(self, opened: tasks.Open, limit: int | None = None):
+        self.opened, self.limit = opened, limit
+        self.scorers: dict[tuple[int, str], Scorer] = {}
+
+    def scorer(self, subject: Subject) -> Scorer:
+        layer = subject.facts.get("layer")
+        layer = self.opened.task.layer if layer is None else layer
+        variant = runs.VARIANTS.get(subject.facts.get("variant", ""))
+        key = (layer, variant.site if variant else "residual")
+        if key not in self.scorers:
+            self.scorers[key] = Scorer(Evidence(self.opened, *key, limit=self.limit))
+        return self.scorers[key]
+
+    def score(self, subject: Subject) -> dict[str, Any]:
+        scorer = self.scorer(subject)
+        check_width(subject, scorer.evidence)
+        return scorer.score(subject)
+
+
+def score(
+    sae: Coder, task: str = tasks.DEFAULT, limit: int | None = None, name: str = "yours"
+) -> dict[str, Any]:
+    """The record of any object with encode and decode; nothing is written."""
+    record = Desk(tasks.open_task(tasks.of(task)), limit).score(of(sae, name))
+    record.pop("counts")
+    return record
+
+
+def score_targets(
+    targets: Sequence[str], task: str, limit: int | None = None, force: bool = False
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every target's name and record; a record of {"error"} for those that cannot be scored."""
+    waiting = list(subjects(list(targets)))
+    opened: dict[str, Desk] = {}
+    bar = progress("scoring", len(waiting), "SAEs")
+    for name, folder, subject in waiting:
+        held = None if folder is None or force or limit else kept(folder)
+        if held is not None:
+            record = held
+        elif isinstance(subject, Exception):
+            record = {"error": str(subject)}
+        else:
+            of_task = subject.facts.get("task", task)
+            if of_task not in opened:
+                opened[of_task] = Desk(tasks.open_task(tasks.of(of_task)), limit)
+            record = scored(opened[of_task], subject, folder if not limit else None)
+        bar.update(1)
+        yield name, record
+    bar.close()
+
+
+def kept(folder: Path) -> dict[str, Any] | None:
+    """The record that a run has already, unless a metric has a newer version since."""
+    if not (folder / "scores.json").exists():
+        return None
+    record = read_json(folder / "scores.json")
+    if set(record.get("metrics", {})) != set(METRICS) - set(record.get("skipped", [])):
+        say(f"{folder} was scored with other versions of the metrics; scoring it again")
+        return None
+    return record
+
+
+def scored(desk: Desk, subject: Subject, folder: Path | None) -> dict[str, Any]:
+    """The record of a subject, also on disk if it is a run: counts first, scores last."""
+    try:
+        if (
+            folder is not None
+            and (made_on := read_json(folder / "spec.json")["hashes"]) != desk.opened.hashes
+        ):
+            differing = next(name for name in made_on if made_on[name] != desk.opened.hashes.get(name))
+            raise Broken(
+                f"{folder} was trained on another {differing}: expected SHA-256 {desk.opened.hashes.get(differing)},"
+                f" got {made_on[differing]}"
+            )
+        record = desk.score(subject)
+    except (ValueError, Broken) as error:
+        return {"error": str(error)}
+    tables = record.pop("counts")
+    if folder is not None:
+        unfinished = folder / "counts.npz.tmp"
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, **tables)
+        unfinished.replace(folder / "counts.npz")
+        write_json(folder / "scores.json", record)
+    return record
+
+
+HEADLINE = (
+    ("l0@1", "L0", "{:.1f}"),
+    ("coverage@1", "coverage", "{:.3f}"),
+    ("cov_x@1", "beyond chance", "{:.3f}"),
+    ("found@1", "found", "{:.0f}"),
+    ("reconstruction@1", "board", "{:.3f}"),
+    ("explained_variance@1", "explained", "{:.3f}"),
+    ("kl_increase@1", "KL", "{:.4f}"),
+    ("alive@1", "alive", "{:.0%}"),
+)
+
+
+def table(records: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """A row an SAE: the headline metrics, each with half of its interval."""
+    width = min(44, max((len(name) for name, _ in records), default=10))
+    yield f"{'':<{width}} " + " ".join(f"{title:>13}" for _, title, _ in HEADLINE)
+    for name, record in records:
+        short = name if len(name) <= width else "…" + name[1 - width :]
+        if "error" in record:
+            yield f"{short:<{width}} not scored: {record['error']}"
+        else:
+            yield f"{short:<{width}} " + " ".join(f"{cell(record, *each):>13}" for each in HEADLINE)
+
+
+def cell(record: dict[str, Any], metric: str, _title: str, form: str) -> str:
+    held = record["metrics"].get(metric, {})
+    if held.get("value") is None:
+        return "-"
+    text = form.format(held["value"])
+    if held.get("low") is None or held["high"] - held["low"] == 0:
+        return text
+    return f"{text} ±{form.format((held['high'] - held['low']) / 2).lstrip('0')}"
+
+
+def details(record: dict[str, Any]) -> Iterator[str]:
+    """Every metric of one record, with its interval or the reason why it has no value."""
+    for name, metric in METRICS.items():
+        held = record["metrics"].get(name)
+        if held is None:
+            continue
+        arrow = {"up": "↑", "down": "↓"}.get(metric.direction, " ")
+        if held["value"] is None:
+            yield f"{metric.title:<30} {arrow} {'-':>9}  {held['reason']}"
+            continue
+        span = "" if held["low"] is None else f"[{held['low']:.4f}, {held['high']:.4f}]"
+        yield f"{metric.title:<30} {arrow} {held['value']:>9.4f}  {span:<20} {name}"

@@ -1,0 +1,88 @@
+"""What can be scored: a run, a folder of runs, `file.py:factory`, or an object; each as a subject."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boardsae import runs
+from boardsae.score import Coder, Subject, read_run
+
+
+def folders(target: str) -> list[Path]:
+    """The runs that a target names: itself, or all below it."""
+    root = Path(target)
+    if not root.exists():
+        raise FileNotFoundError(f"no {target}; give a run, a folder of runs, or file.py:factory")
+    found = [run for run in runs.runs(root) if "controls" not in run.relative_to(root).parts]
+    if not found:
+        raise ValueError(f"no runs in {target}; boardsae train-sae and boardsae sweep make some")
+    return found
+
+
+def is_factory(target: str) -> bool:
+    file, colon, name = target.rpartition(":")
+    return bool(colon and name.isidentifier() and (file.endswith(".py") or not Path(target).exists()))
+
+
+def made_by(target: str) -> Subject:
+    """What the factory of `file.py:factory` or `package.module:factory` gives, with or without being called."""
+    source, _, name = target.rpartition(":")
+    try:
+        found = getattr(loaded(source), name)
+        coder = found if hasattr(found, "encode") and not isinstance(found, type) else found()
+    except (ImportError, SyntaxError, AttributeError) as error:
+        raise ValueError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from None
+    except Exception as error:  # whatever somebody else's code raises
+        raise ValueError(f"{target} failed: {type(error).__name__}: {error}") from None
+    return of(coder, name=target)
+
+
+def loaded(source: str) -> Any:
+    """A module by file or by name."""
+    if not source.endswith(".py"):
+        return importlib.import_module(source)
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def of(coder: Any, name: str) -> Subject:
+    """A live object as a subject; its directions are those of W_dec, else what it decodes single features to."""
+    for verb in ("encode", "decode"):
+        if not callable(getattr(coder, verb, None)):
+            raise ValueError(
+                f"expected an object with encode and decode, got {type(coder).__name__} without {verb}"
+            )
+    return Subject(coder, {"name": name, "variant": name}, directions(coder))
+
+
+@torch.no_grad()
+def directions(coder: Coder) -> Tensor | None:
+    """The decoder's rows: one a feature."""
+    weights = getattr(coder, "W_dec", None)
+    return weights.detach().float() if isinstance(weights, Tensor) and weights.ndim == 2 else None
+
+
+def subjects(targets: list[str]) -> Iterator[tuple[str, Path | None, Subject | Exception]]:
+    """Every target: its name, its directory if it is a run, and the subject or why there is none."""
+    for target in targets:
+        if is_factory(target):
+            yield target, None, made_by(target)
+            continue
+        for folder in folders(target):
+            try:
+                yield str(folder), folder, read_run(folder)
+            except Exception as error:  # one broken run of many is a row with its error
+                yield str(folder), folder, error
