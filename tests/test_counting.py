@@ -1,0 +1,57 @@
+"""Counting is exact: the kernel gives the integers of a brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from boardsae.metrics.counting import LEVELS, codes_of, count
+
+
+def brute_force(f, maxima, truth):
+    hits = np.zeros((f.shape[1], len(LEVELS), truth.shape[1]), int)
+    fired = np.zeros(hits.shape[:2], int)
+    for i in range(f.shape[1]):
+        for level, share in enumerate(LEVELS):
+            active = f[:, i] > np.float32(share * maxima[i])
+            fired[i, level] = active.sum()
+            hits[i, level] = (active[:, None] & truth).sum(0)
+    return hits, fired
+
+
+def sparse(random, rows, features):
+    f = random.normal(size=(rows, features)).astype(np.float32)
+    return np.where(random.random(f.shape) < 0.3, f, 0).astype(np.float32)
+
+
+@given(some.integers(0, 2**32), some.integers(1, 700), some.integers(1, 9), some.integers(1, 20))
+def test_the_kernel_counts_what_a_brute_force_counts(seed, rows, features, predicates):
+    random = np.random.default_rng(seed)
+    f, truth = sparse(random, rows, features), random.random((rows, predicates)) < 0.4
+    maxima = np.abs(f.max(0))
+    cut = rows // 2
+    counts = count([(codes_of(f[:cut]), truth[:cut]), (codes_of(f[cut:]), truth[cut:])], maxima)
+    hits, fired = brute_force(f, maxima, truth)
+    assert (counts.hits == hits).all()
+    assert (counts.fired == fired).all()
+    assert (counts.positives == truth.sum(0)).all()
+    assert counts.rows == rows
+
+
+def test_more_rows_in_a_cell_than_a_byte_can_count():
+    f, truth = np.ones((1000, 1), np.float32), np.ones((1000, 3), bool)
+    counts = count([(codes_of(f), truth)], np.ones(1, np.float32))
+    assert (counts.hits[0, 0] == 1000).all()
+    assert (counts.hits[0, -1] == 0).all()  # strictly above: nothing exceeds its own maximum
+
+
+def test_codes_keep_negative_values_and_drop_zeros():
+    codes = codes_of(np.array([[0, -2, 3], [0, 0, 0]], np.float32))
+    assert codes.row.tolist() == [0, 0]
+    assert codes.feature.tolist() == [1, 2]
+    assert codes.value.tolist() == [-2, 3]
+
+
+def test_nothing_to_count():
+    with pytest.raises(ValueError, match="one block"):
+        count([], np.ones(1, np.float32))
