@@ -22,6 +22,7 @@ from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.finetune import kl_loss
+from boardsae.saes.product import is_faster
 from boardsae.stream import Batch, Stream
 from games.core import Transcripts
 
@@ -58,6 +59,7 @@ class Training:
         d = stream.first.shape[1]
         self.sae = saes.build(spec.variant, d, spec.d_sae, spec.seed, spec.recipe, **spec.options)
         self.sae.start(stream.first)
+        self.sae.bf16 = is_faster()
         self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=True)
         self.scale = stream.scale
         self.step, self.seconds, self.log = 0, 0.0, list[dict[str, float]]()
@@ -162,13 +164,14 @@ class Run(Training):
     def end(self, held_out: Tensor, facts: dict[str, Any]) -> None:
         """Thresholds from held-out rows, raw scale, and the files that make this a trained run."""
         self.check_finite()
-        self.sae.eval()
+        self.sae.bf16 = False  # as it will be scored
         self.sae.finish(held_out)
         self.sae.fold(self.scale)
         self.write_log()
         dictionary.write(self.folder, self.sae.saved(), metadata(self.spec, facts))
         last = self.log[-1] if self.log else {}
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
+        record["products"] = "bfloat16" if is_faster() else "float32"
         write_json(self.folder / "boardsae.json", record | {"trials": 1} | facts)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
 

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from boardsae.saes.product import product
+
 FIT = 1e-8  # keeps norms away from a division by 0
 
 
@@ -94,6 +96,7 @@ class SAE(nn.Module):
         "b_dec",
     )  # tensors in units of activations: folding scales them
 
+    bf16: bool = False  # products in bfloat16, while training
     rows_since_fired: Tensor
 
     def __init__(self, d: int, features: int, random: torch.Generator, recipe: Recipe):
@@ -125,14 +128,14 @@ class SAE(nn.Module):
             self.b_dec.copy_(x.mean(0))
 
     def pre(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
-        return torch.addmm(self.b_enc - self.b_dec @ self.W_enc, x, self.W_enc)
+        return product(x, self.W_enc, self.bf16) + (self.b_enc - self.b_dec @ self.W_enc)
 
     def encode(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
         """Each row by itself, as at scoring."""
         return self.pre(x).relu()
 
     def decode(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, "row d"]:
-        return torch.addmm(self.b_dec, f, self.W_dec)
+        return product(f, self.W_dec, self.bf16) + self.b_dec
 
     def loss(self, step: Step) -> Outcome:
         raise NotImplementedError

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boardsae.saes.base import SAE, Downstream, Outcome, Recipe, Saved, Step
+from boardsae.saes.product import product
 
 
 def kl(clean: Float[Tensor, "row token"], spliced: Float[Tensor, "row token"]) -> Float[Tensor, ""]:
@@ -31,7 +32,7 @@ class Local(SAE):
         self.l1 = l1
 
     def pre(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
-        return torch.addmm(self.b_enc, x, self.W_enc)
+        return product(x, self.W_enc, self.bf16) + self.b_enc
 
     def penalty(self, f: Float[Tensor, "row feature"], progress: float) -> Float[Tensor, ""]:
         return self.l1 * self.ramp(progress) * f.sum(-1).mean()

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
+from boardsae.saes.product import product
 
 
 class Gated(SAE):
@@ -33,7 +34,7 @@ class Gated(SAE):
         self, x: Float[Tensor, "row d"]
     ) -> tuple[Float[Tensor, "row feature"], Float[Tensor, "row feature"]]:
         """The features, and the gate's own pre-activations."""
-        u = torch.addmm(-self.b_dec @ self.W_enc, x, self.W_enc)
+        u = product(x, self.W_enc, self.bf16) - self.b_dec @ self.W_enc
         gate = u + self.b_gate
         return (u * self.r_mag.exp() + self.b_mag).relu() * (gate > 0), gate
 
@@ -46,7 +47,7 @@ class Gated(SAE):
     def loss(self, step: Step) -> Outcome:
         f, gate = self.both(step.x)
         x_hat, opened = self.decode(f), gate.relu()
-        by_gate = torch.addmm(self.b_dec.detach(), opened, self.W_dec.detach())
+        by_gate = product(opened, self.W_dec.detach(), self.bf16) + self.b_dec.detach()
         terms = {
             "error": self.error(step.x, x_hat, squared=True),
             "l1": self.penalty(opened, step.progress),

@@ -1,0 +1,333 @@
+"""The papers' claims put to the test: two groups of runs at equal L0, the effect, its interval, a verdict.
+
+A claim says that one group's metric is higher or lower than another's, or a certain share of it. The effect is paired:
+both groups are read at the same L0s, seed by seed, where both were measured; a seed's effect is its mean over these
+L0s, and the interval is that of Student's t over seeds. All runs are scored on the same games. The intervals are not
+corrected for how many claims there are.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from boardsae import entries, files, records
+from boardsae.entries import L0, Entry, settings
+from boardsae.frontier import read_at
+from boardsae.records import Found
+from boardsae.tables import Table, markdown
+
+AT = (10.0, 20.0, 40.0, 80.0)
+T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # two-sided 95% by degrees of freedom
+VERDICTS = (
+    "fails",
+    "cannot tell",
+    "holds",
+)  # in the order of the page: a reader should meet the bad news first
+
+
+class Group(NamedTuple):
+    """The runs of a variant whose settings are these; without any, the ones that most of its runs have."""
+
+    variant: str
+    settings: Mapping[str, Any] = {}
+
+    def __str__(self) -> str:
+        return self.variant + "".join(f" {name}={value}" for name, value in self.settings.items())
+
+
+class Claim(NamedTuple):
+    text: str
+    paper: str
+    ours: Group
+    theirs: Group
+    metrics: tuple[str, ...]
+    direction: int  # 1: higher than theirs, -1: lower
+    share: float | None = None  # lower than this share of theirs, for claims that say how much
+    at: tuple[float, ...] = AT
+
+
+class Verdict(NamedTuple):
+    claim: Claim
+    metric: str
+    verdict: str
+    why: str
+    effect: float | None = None  # ours minus theirs; with a share, ours as a share of theirs
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 0
+    at: tuple[float, ...] = ()  # the L0s that both groups reach
+
+
+P_ANNEAL = "Karvonen et al. 2024"
+CHOICE = "Ayonrinde 2024"
+E2E = "Braun et al. 2024"
+GRADIENT = "Olmo et al. 2025"
+OLD, NEW = ("coverage_paper", "reconstruction_paper"), ("coverage", "cov_x", "reconstruction")
+STANDARD, TOPK, LOCAL = Group("standard"), Group("topk"), Group("local")
+UNALIKE = "seed_similarity"
+
+CLAIMS = (
+    Claim("p-annealing beats standard on the paper's metrics", P_ANNEAL, Group("p_anneal"), STANDARD, OLD, 1),
+    Claim("p-annealing beats standard on corrected metrics", P_ANNEAL, Group("p_anneal"), STANDARD, NEW, 1),
+    Claim(
+        "p-annealing explains more variance than standard",
+        *(P_ANNEAL, Group("p_anneal"), STANDARD, ("explained_variance",), 1),
+    ),
+    Claim("gated SAEs beat standard ones", P_ANNEAL, Group("gated"), STANDARD, (*OLD, *NEW), 1),
+    Claim(
+        "gated SAEs have the best coverage: p-annealing has less",
+        *(P_ANNEAL, Group("gated"), Group("p_anneal"), ("coverage_paper", "coverage"), 1),
+    ),
+    Claim(
+        "p-annealing a gated SAE raises coverage",
+        *(P_ANNEAL, Group("gated_p_anneal"), Group("gated"), ("coverage_paper", "coverage"), 1),
+    ),
+    Claim("TopK beats standard", P_ANNEAL, TOPK, STANDARD, (*OLD, *NEW), 1),
+    Claim(
+        "gated SAEs shrink less than standard ones",
+        "Rajamanoharan et al. 2024",
+        Group("gated"),
+        STANDARD,
+        ("l2_ratio",),
+        1,
+    ),
+    Claim(
+        "BatchTopK explains more than TopK",
+        "Bussmann et al. 2024",
+        Group("batch_topk"),
+        TOPK,
+        ("explained_variance",),
+        1,
+    ),
+    Claim(
+        "Mutual Choice explains more than TopK",
+        CHOICE,
+        Group("mutual_choice"),
+        TOPK,
+        ("explained_variance",),
+        1,
+    ),
+    Claim(
+        "Feature Choice explains more than TopK",
+        CHOICE,
+        Group("feature_choice"),
+        TOPK,
+        ("explained_variance",),
+        1,
+    ),
+    Claim(
+        "Mutual Choice has fewer dead features than TopK", CHOICE, Group("mutual_choice"), TOPK, ("alive",), 1
+    ),
+    Claim(
+        "Feature Choice has fewer dead features than TopK",
+        CHOICE,
+        Group("feature_choice"),
+        TOPK,
+        ("alive",),
+        1,
+    ),
+    Claim(
+        "aux_zipf leaves fewer dead features than AuxK: Mutual Choice is BatchTopK with the former",
+        *(CHOICE, Group("mutual_choice"), Group("batch_topk"), ("alive",), 1),
+    ),
+    Claim("e2e costs less than 45% of local's loss", E2E, Group("e2e"), LOCAL, ("ce_increase",), -1, 0.45),
+    Claim(
+        "e2e+ds costs less than 45% of local's loss", E2E, Group("e2e_ds"), LOCAL, ("ce_increase",), -1, 0.45
+    ),
+    Claim("e2e needs fewer features", E2E, Group("e2e"), LOCAL, ("alive",), -1),
+    Claim("e2e+ds needs fewer features", E2E, Group("e2e_ds"), LOCAL, ("alive",), -1),
+    Claim("e2e decoders are less alike within", E2E, Group("e2e"), LOCAL, ("max_cosine",), -1),
+    Claim("e2e finds other features with another seed", E2E, Group("e2e"), LOCAL, (UNALIKE,), -1),
+    Claim(
+        "g-SAE is more faithful than TopK",
+        GRADIENT,
+        Group("gradient"),
+        TOPK,
+        ("ce_increase", "kl_increase"),
+        -1,
+    ),
+    Claim("g-SAE has fewer dead features than TopK", GRADIENT, Group("gradient"), TOPK, ("alive",), 1),
+    Claim(
+        "g-SAE features steer more strongly than TopK's", GRADIENT, Group("gradient"), TOPK, ("steering",), 1
+    ),
+    Claim(
+        "KL fine-tuning takes a fifth of the loss or more",
+        *("Karvonen 2025", Group("topk", {"kl_finetune": 0.1}), TOPK, ("ce_increase",), -1, 0.8),
+    ),
+    Claim(
+        "a trained dictionary beats a frozen one",
+        "Sanity checks for SAEs 2026",
+        TOPK,
+        Group("frozen_decoder"),
+        NEW,
+        1,
+    ),
+    Claim(
+        "JumpReLU explains more than TopK",
+        "Rajamanoharan et al. 2024",
+        Group("jumprelu"),
+        TOPK,
+        ("explained_variance",),
+        1,
+    ),
+    Claim(
+        "Matryoshka SAEs cover more than BatchTopK",
+        "Bussmann et al. 2025",
+        Group("matryoshka"),
+        Group("batch_topk"),
+        NEW,
+        1,
+    ),
+)
+
+
+def verdicts(found: Found, claim: Claim) -> list[Verdict]:
+    """The claim on each of its metrics, on the records of one task."""
+    known = entries.entries(found)
+    current = entries.versions(found)
+    groups = [entry_of(known, group) for group in (claim.ours, claim.theirs)]
+    lacking = [
+        str(group) for group, entry in zip((claim.ours, claim.theirs), groups, strict=True) if entry is None
+    ]
+    if lacking:
+        return [
+            Verdict(claim, metric, "cannot tell", f"no runs of {' or '.join(lacking)}")
+            for metric in claim.metrics
+        ]
+    ours, theirs = groups
+    assert ours is not None
+    assert theirs is not None
+    return [
+        measured(claim, current[metric], ours, theirs, current[L0])
+        if metric in current and L0 in current
+        else Verdict(claim, metric, "cannot tell", "no record has the metric")
+        for metric in claim.metrics
+    ]
+
+
+def entry_of(known: Sequence[Entry], group: Group) -> Entry | None:
+    """The entry of a group; of several the one with most runs."""
+    mine = [
+        entry
+        for entry in known
+        if entry.variant == group.variant
+        and all(settings(entry.runs[0]).get(name) == value for name, value in group.settings.items())
+    ]
+    return max(mine, key=lambda entry: len(entry.runs), default=None)
+
+
+def measured(claim: Claim, metric: str, ours: Entry, theirs: Entry, l0: str) -> Verdict:
+    a, b = (readings(entry, metric, l0, claim.at) for entry in (ours, theirs))
+    seeds = sorted(set(a) & set(b))
+    at = (
+        tuple(l0 for l0 in claim.at if all(l0 in a[seed] and l0 in b[seed] for seed in seeds))
+        if seeds
+        else ()
+    )
+    if len(seeds) < 2:
+        return Verdict(
+            claim, metric, "cannot tell", f"{len(seeds)} seeds in both groups; an interval takes two or more"
+        )
+    if not at:
+        return Verdict(
+            claim, metric, "cannot tell", "no L0 that all runs of both groups reach", seeds=len(seeds)
+        )
+    if claim.share is not None and any(
+        values[seed][l0] <= 0 for values in (a, b) for seed in seeds for l0 in at
+    ):
+        return Verdict(
+            claim, metric, "cannot tell", "a share of nothing or less has no meaning", seeds=len(seeds), at=at
+        )
+    difference = (lambda p, q: p - q) if claim.share is None else (lambda p, q: math.log(p / q))
+    effects = [fmean(difference(a[seed][l0], b[seed][l0]) for l0 in at) for seed in seeds]
+    middle, half = fmean(effects), t95(len(effects)) * stdev(effects) / math.sqrt(len(effects))
+    bound = 0.0 if claim.share is None else math.log(claim.share)
+    verdict, why = decided(claim, middle - bound, half, len(seeds))
+    figures = [middle, middle - half, middle + half]
+    middle, low, high = figures if claim.share is None else [math.exp(value) for value in figures]
+    return Verdict(claim, metric, verdict, why, middle, low, high, len(seeds), at)
+
+
+def readings(entry: Entry, metric: str, l0: str, at: Sequence[float]) -> dict[int, dict[float, float]]:
+    """By seed and L0, where it was measured."""
+    return {
+        seed: {fixed: value for fixed in at if (value := read_at(points, fixed).value) is not None}
+        for seed, points in entry.points(metric, l0).items()
+    }
+
+
+def t95(seeds: int) -> float:
+    """Student's t for a 95% interval of a mean over so many seeds."""
+    freedom = seeds - 1
+    return T95[freedom - 1] if freedom <= len(T95) else 1.96 + 2.7 / freedom
+
+
+def decided(claim: Claim, beyond: float, half: float, seeds: int) -> tuple[str, str]:
+    """Holds or fails where the whole interval lies on one side of the claim's bound."""
+    beyond *= claim.direction
+    if beyond > half:
+        return "holds", ""
+    if beyond < -half:
+        return "fails", "the other way round" if claim.share is None else "the effect is smaller than claimed"
+    more = math.ceil(seeds * (half / abs(beyond)) ** 2) - seeds if beyond else None
+    if more is None or more > 99:
+        return "cannot tell", "the interval holds both; there is hardly any difference"
+    return "cannot tell", f"the interval holds both; about {more} more seed{'s' * (more > 1)} would tell"
+
+
+def page(found: Found) -> str:
+    """results/CLAIMS.md."""
+    parts = ["# The papers' claims, tested\n", f"{INTRODUCTION}\n"]
+    for task in found.tasks():
+        results = [result for claim in CLAIMS for result in verdicts(found.of(task), claim)]
+        counts = ", ".join(f"{sum(r.verdict == verdict for r in results)} {verdict}" for verdict in VERDICTS)
+        parts.append(f"## {task}: {counts}\n")
+        for verdict in VERDICTS:
+            if mine := [result for result in results if result.verdict == verdict]:
+                parts.append(markdown([table(verdict, mine)]))
+    return "\n".join(parts)
+
+
+INTRODUCTION = """Generated by `boardsae claims` from the records in this folder. Two groups of runs are read at the
+same L0s and paired by seed; the effect is the mean difference (for a claim about a share, the ratio) with its 95%
+interval over seeds, Student's t. A claim *holds* if the whole interval lies on its side, *fails* if it lies on the
+other side. Intervals are not corrected for the number of claims: of forty true nulls two would seem to be effects."""
+
+
+def table(verdict: str, results: Sequence[Verdict]) -> Table:
+    rows = [
+        [
+            result.claim.text,
+            result.claim.paper,
+            f"{result.claim.ours} / {result.claim.theirs}",
+            result.metric,
+            ", ".join(f"{l0:g}" for l0 in result.at) or "-",
+            effect(result),
+            str(result.seeds or "-"),
+            result.why or "-",
+        ]
+        for result in results
+    ]
+    return Table(
+        verdict.capitalize(),
+        ["claim", "paper", "runs", "metric", "at L0", "effect", "seeds", "why"],
+        rows,
+        words=4,
+    )
+
+
+def effect(result: Verdict) -> str:
+    if result.effect is None:
+        return "-"
+    figures = (result.effect, result.low, result.high)
+    middle, low, high = (
+        f"{value:.3g}" if result.claim.share is not None else f"{value:+.3g}" for value in figures
+    )
+    return f"{'x ' if result.claim.share is not None else ''}{middle} [{low}, {high}]"
+
+
+def write(root: Path) -> Path:
+    files.write_text(root / "CLAIMS.md", page(records.published(root)))
+    return root / "CLAIMS.md"

@@ -1,0 +1,35 @@
+"""The runs of a table: every variant at its sparsities, as often as there are seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from boardsae.runs import Spec
+from boardsae.saes import VARIANTS
+
+
+def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequence[float]]:
+    """Sparsities for every variant: those that count features take `ks`, the others the coefficients of their name."""
+    lacking = {name for name, variant in VARIANTS.items() if variant.sparsity not in ("k", None)} - set(
+        coefficients
+    )
+    if lacking:
+        raise ValueError(
+            f"expected coefficients for every variant with a penalty, got none for {sorted(lacking)}"
+        )
+    counted = {name: ks if variant.sparsity == "k" else () for name, variant in VARIANTS.items()}
+    return counted | coefficients
+
+
+def grid(
+    task: str, sparsities: Mapping[str, Sequence[float]], seeds: Sequence[int] = (0,), **settings: Any
+) -> tuple[Spec, ...]:
+    """A spec for each variant, value and seed; a variant without values has no sparsity, and needs one run only.
+
+    The values go to the option that decides the variant's sparsity. `settings` are other fields of all specs.
+    """
+    return tuple(
+        Spec(task, variant, {VARIANTS[variant].sparsity: value} if values else {}, seed=seed, **settings)  # type: ignore[dict-item]
+        for variant, values in sparsities.items()
+        for value in values or (None,)
+        for seed in (seeds if values else seeds[:1])
+    )

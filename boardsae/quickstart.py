@@ -1,0 +1,76 @@
+"""From nothing to a scored table in minutes: four variants at two sparsities, controls, figures, what to try next."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from boardsae import figures, leaderboard, runs, sweep, tasks
+from boardsae.grid import grid
+from boardsae.leaderboard import Board, View
+from boardsae.progress import say
+from boardsae.runs import Spec
+from games.core import no_such
+
+ROWS = 500_000
+SPARSITIES = {"standard": (0.1, 0.27), "p_anneal": (0.09, 0.2), "topk": (12, 48), "mutual_choice": (12, 48)}
+AT = (20.0, 40.0)  # L0s that lie between the two sparsities of each
+
+
+def quickstart(game: str, out: Path) -> list[Board]:
+    """Trains, scores and draws, and answers with the leaderboard. What is done already is not done again."""
+    task = task_of(game)
+    specs = grid(task, SPARSITIES, rows=ROWS)
+    with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "two to four minutes"):
+        train(specs, out)
+    with step(2, "scoring them, with controls, on games that none has seen", "two to four minutes"):
+        score_all(specs, out)
+    with step(3, "drawing figures", "half a minute"):
+        boards = leaderboard.boards(out, [task], View(at=AT), leaderboard.HEADLINE[: leaderboard.ON_SCREEN])
+        drawn = figures.draw_all(boards, out / "figures")
+        say(f"{len(drawn)} files in {out / 'figures'}")
+    return boards
+
+
+def task_of(game: str) -> str:
+    """The newest task of a game."""
+    of_game = {task.game: name for name, task in tasks.TASKS.items()}
+    if game not in of_game:
+        raise ValueError(no_such("game with a reference model", game, of_game))
+    return of_game[game]
+
+
+def train(specs: Sequence[Spec], out: Path) -> None:
+    results = sweep.sweep(specs, out, sweep.locally(os.cpu_count() or 1))
+    if all(result.error for result in results):
+        raise FloatingPointError(f"no SAE was trained; the first failed with: {results[0].error}")
+
+
+def score_all(specs: Sequence[Spec], out: Path) -> None:
+    """A run that failed has nothing to score; the leaderboard says so."""
+    from boardsae.score import score
+
+    for spec in specs:
+        folder = runs.path_of(spec, out)
+        if runs.is_trained(folder):
+            score(str(folder), task=spec.task)
+
+
+@contextmanager
+def step(number: int, what: str, lasts: str) -> Iterator[None]:
+    """Says what begins and about how long it takes, and then how long it took."""
+    say(f"{number}/3 {what}: about {lasts}")
+    began = time.monotonic()
+    yield
+    say(f"{number}/3 done in {time.monotonic() - began:.0f} s")
+
+
+def next_steps(out: Path) -> list[str]:
+    return [
+        f"boardsae leaderboard {out} --metric coverage --at-l0 15,20,30,40",
+        f"boardsae train-sae --variant gated --rows {ROWS} --out {out}/gated    # another variant on the same task",
+        f"boardsae score {out}    # then it stands in the table too",
+        "boardsae score mine.py:make    # your own SAE: an object with encode and decode",
+        "boardsae sweep benchmarks/othello6.py    # all variants, three seeds: hours",
+    ]

@@ -1,0 +1,162 @@
+"""What lies in a folder of results: runs with their scores, controls, and what cannot be counted and why.
+
+A directory is a run if it holds one of the files of `boardsae.runs`; of these only JSON is read here.
+results/<task>/controls/scores.json holds the records of a task's controls.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from boardsae import Broken
+from boardsae.files import read_json
+from boardsae.runs import MARKS
+from games.core import no_such
+
+SCHEMA = 1
+CONTROLS = "controls"  # the folder of a task's controls
+
+
+class Run(NamedTuple):
+    """A run with scores. `spec` is what identifies it, `record` is its scores.json."""
+
+    path: Path
+    spec: dict[str, Any]
+    record: dict[str, Any]
+    trials: int = 1  # runs that were made to find this one, itself included
+    control: bool = False
+
+    @property
+    def seed(self) -> int:
+        return self.spec.get("seed") or 0
+
+    def value(self, metric: str) -> float | None:
+        return self.record["metrics"].get(metric, {}).get("value")
+
+
+class LeftOut(NamedTuple):
+    path: Path  # relative to the folder of results, so that a committed table does not depend on where it was made
+    task: str | None
+    reason: str
+
+
+class Found(NamedTuple):
+    runs: list[Run]
+    left_out: list[LeftOut]
+
+    def tasks(self) -> list[str]:
+        return sorted(
+            {run.record["task"] for run in self.runs} | {each.task for each in self.left_out if each.task}
+        )
+
+    def of(self, task: str) -> "Found":
+        if task not in self.tasks():
+            raise ValueError(no_such("task in these results", task, self.tasks()))
+        runs = [run for run in self.runs if run.record["task"] == task]
+        return Found(runs, [each for each in self.left_out if each.task in (task, None)])
+
+
+def find(root: Path) -> Found:
+    """All that is below the folder. Runs on another model or other games than most of their task are left out."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}; boardsae sweep or boardsae quickstart make one")
+    runs, left_out = [], []
+    for path in sorted({mark.parent for name in MARKS for mark in root.rglob(name)}):
+        if any(parent.name == CONTROLS for parent in path.parents):
+            continue  # the SAEs that some controls are, scored with the others
+        try:
+            runs += controls_in(path) if path.name == CONTROLS else [run_in(path)]
+        except (Broken, Unscored) as fault:
+            left_out.append(LeftOut(path, task_of(path), str(fault)))
+    if not runs and not left_out:
+        raise FileNotFoundError(f"no runs in {root}; boardsae sweep or boardsae quickstart make some")
+    kept, left_out = of_one_kind(runs, left_out)
+    return Found(kept, [each._replace(path=each.path.relative_to(root)) for each in left_out])
+
+
+def published(root: Path) -> Found:
+    """What lies in the folders of the tasks, DIR/TASK/. Runs elsewhere, such as a quickstart's, are somebody's own."""
+    found = find(root)
+    runs = [run for run in found.runs if run.path.relative_to(root).parts[0] == run.record["task"]]
+    return Found(runs, [each for each in found.left_out if each.task in (None, each.path.parts[0])])
+
+
+class Unscored(Exception):
+    """Why a directory has no scores that count."""
+
+
+def run_in(path: Path) -> Run:
+    """The scored run in a directory; else what is wrong with it and what to do."""
+    if not (path / "scores.json").exists():
+        raise Unscored(missing(path))
+    record = checked(path / "scores.json", read_json(path / "scores.json"))
+    spec = record["subject"] | (read_json(path / "spec.json") if (path / "spec.json").exists() else {})
+    trained = read_json(path / "boardsae.json") if (path / "boardsae.json").exists() else {}
+    return Run(path, spec, record, int(trained.get("trials") or 1))
+
+
+def missing(path: Path) -> str:
+    if (path / "error.json").exists():
+        return f"failed: {read_json(path / 'error.json').get('error', 'no reason was kept')}"
+    if (path / "boardsae.json").exists():
+        return "trained, not scored; boardsae score does it"
+    return "half trained; the command that began it goes on with it"
+
+
+def checked(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The record, if it is one of this schema that may stand beside others."""
+    if record.get("error"):
+        raise Unscored(f"scoring failed: {record['error']}")
+    if record.get("schema") != SCHEMA:
+        raise Unscored(
+            f"expected a record of schema {SCHEMA}, got {record.get('schema')!r}; boardsae score --force makes it"
+        )
+    lacking = [name for name in ("task", "subject", "metrics") if name not in record]
+    if lacking:
+        raise Broken(f"{path} is no record: it lacks {', '.join(lacking)}")
+    if record.get("comparable") is False:
+        raise Unscored(
+            "scored on fewer games (--limit), not comparable; boardsae score --force does it again"
+        )
+    return record
+
+
+def controls_in(path: Path) -> list[Run]:
+    """One run for each control, named by its subject."""
+    held = read_json(path / "scores.json")
+    records: Sequence[dict[str, Any]] = held.get("controls", [held])
+    named = [checked(path / "scores.json", record) for record in records]
+    return [Run(path, record["subject"], record, control=True) for record in named]
+
+
+def task_of(path: Path) -> str | None:
+    """The task of a run without scores, by what it was asked for or by the folder that it lies in."""
+    try:
+        return read_json(path / "spec.json")["task"]
+    except (OSError, Broken, KeyError):
+        return None
+
+
+def of_one_kind(runs: Sequence[Run], left_out: Sequence[LeftOut]) -> Found:
+    """Keeps the runs that share model and games with most of their task."""
+    kinds: dict[str, Counter[tuple[str, str]]] = {}
+    for run in runs:
+        kinds.setdefault(run.record["task"], Counter())[kind(run)] += 1
+    usual = {task: counted.most_common(1)[0][0] for task, counted in kinds.items()}
+    others = [
+        LeftOut(run.path, task, differing(kind(run), usual[task]))
+        for run in runs
+        if kind(run) != usual[task := run.record["task"]]
+    ]
+    return Found([run for run in runs if kind(run) == usual[run.record["task"]]], [*left_out, *others])
+
+
+def kind(run: Run) -> tuple[str, str]:
+    hashes = run.record.get("hashes", {})
+    return str(hashes.get("model")), str(hashes.get("games"))
+
+
+def differing(mine: tuple[str, str], usual: tuple[str, str]) -> str:
+    names = [name for name, a, b in zip(("model", "games"), mine, usual, strict=True) if a != b]
+    return f"measured on another {' and other '.join(names)} than the rest of the task"

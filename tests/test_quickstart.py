@@ -1,0 +1,108 @@
+"""From nothing to a table: what is trained, scored, drawn and said, with the slow parts played by short ones."""
+
+import sys
+import types
+
+import pytest
+from made_records import record_of, write
+
+from boardsae import cli, quickstart, runs, tasks
+from boardsae.grid import grid
+from boardsae.saes import VARIANTS
+from boardsae.sweep import Result
+
+
+@pytest.fixture
+def played(monkeypatch, tmp_path):
+    """Training and scoring that take no time; answers with what was asked of them."""
+    asked = {"trained": [], "scored": []}
+
+    def sweep(specs, out, _):
+        results = []
+        for spec in specs:
+            folder = runs.path_of(spec, out)
+            failed = "the loss is NaN" if spec.variant in asked.get("failing", ()) else None
+            if not runs.is_trained(folder) and not failed:
+                runs.begin(folder, spec, {})
+                write(folder / "boardsae.json", {"trials": 1})
+                asked["trained"].append(folder)
+            if failed:
+                runs.begin(folder, spec, {})
+                runs.fail(folder, failed)
+            results.append(Result(spec, folder, failed))
+        return results
+
+    def score(target, task):
+        spec = runs.spec_of(folder := tmp_path / target)
+        l0 = {0.05: 50.0, 0.15: 15.0}.get(l1 := spec.options.get("l1"), spec.options.get("k"))
+        asked["scored"].append(folder)
+        write(folder / "scores.json", record_of(spec.variant, float(l0), spec.seed, task=task) | {"l1": l1})
+
+    monkeypatch.setattr(quickstart.sweep, "sweep", sweep)
+    monkeypatch.setitem(sys.modules, "boardsae.score", types.SimpleNamespace(score=score))
+    monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.05, 0.15), "topk": (12, 48)})
+    monkeypatch.setattr(quickstart.figures, "draw_all", lambda _, folder: [folder / "frontier.png"])
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+def called(monkeypatch, capsys, line="quickstart"):
+    monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return (ended.value.code or 0, *capsys.readouterr())
+
+
+def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
+    code, out, err = called(monkeypatch, capsys)
+    assert code == 0
+    assert len(played["trained"]) == len(played["scored"]) == 4
+    assert "othello6-v1 at L0 20" in out
+    assert "othello6-v1 at L0 40" in out
+    assert " -" not in out.split("at L0 20")[1].split("at their own L0")[0].replace(
+        "--", ""
+    )  # every cell has a value
+    for said in (
+        "1/3 training 4 SAEs",
+        "about",
+        "3/3 done in",
+        "try next:",
+        "boardsae sweep benchmarks/othello6.py",
+    ):
+        assert said in err
+
+
+def test_a_second_call_trains_nothing(played, monkeypatch, capsys):
+    called(monkeypatch, capsys)
+    called(monkeypatch, capsys)
+    assert len(played["trained"]) == 4
+
+
+def test_a_failed_run_is_named_and_the_others_go_on(played, monkeypatch, capsys):
+    played["failing"] = ("standard",)
+    code, out, _ = called(monkeypatch, capsys)
+    assert (code, len(played["scored"])) == (0, 2)
+    assert "failed: the loss is NaN" in out
+
+
+def test_nothing_trained_is_an_error(played, monkeypatch, capsys):
+    played["failing"] = ("standard", "topk")
+    code, out, err = called(monkeypatch, capsys)
+    assert (code, out) == (1, "")
+    assert "no SAE was trained; the first failed with: the loss is NaN" in err
+
+
+def test_a_game_without_a_reference_model_is_refused(monkeypatch, capsys):
+    code, _, err = called(monkeypatch, capsys, "quickstart --game othelo6")
+    assert code == 2
+    assert "no game with a reference model 'othelo6'" in err
+
+
+def test_what_is_trained_is_what_was_promised():
+    specs = grid(quickstart.task_of("othello6"), quickstart.SPARSITIES, rows=quickstart.ROWS)
+    assert {spec.variant for spec in specs} == {"standard", "p_anneal", "topk", "mutual_choice"}
+    assert len(specs) == 8
+    assert {tasks.of(spec.task).game for spec in specs} == {"othello6"}
+    for name, values in quickstart.SPARSITIES.items():
+        if VARIANTS[name].sparsity == "k":
+            assert min(values) < min(quickstart.AT) < max(quickstart.AT) < max(values)
