@@ -1,21 +1,34 @@
-"""Which positions are scored, and what the model holds there: the one place where rows are chosen.
+"""Which positions are read and which are scored, and what the model holds there: the one place where rows are chosen.
 
-The token at index p is the move of ply p + 1, so that the model's state there has read p + 1 plies. A row
-(game, plies played) is scored from the first ply on, up to the model's context, and never in the padding.
+A model that reads moves holds at index p the state after p + 1 plies. A model that reads characters holds it where the
+next move is about to be written, which `at` of the dataset tells. A row (game, plies played) is scored from the first
+ply on, up to the model's context, and never in the padding. SAEs train on all tokens of a game, scored or not.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from boardsae.data import Dataset
 from boardsae.gpt import GPT
+from boardsae.splits import SPLITS
 
 
 def scored_rows(moves: Shaped[np.ndarray, "game ply"], context: int) -> Int[np.ndarray, "row 2"]:
     """The rows of `Game.words` and of `activations`, in the same order for both."""
     game, ply = np.nonzero(moves[:, :context])
     return np.stack([game, ply + 1], axis=1)
+
+
+def scored_characters(
+    at: Int[np.ndarray, "game row"], context: int
+) -> tuple[Int[np.ndarray, "row 2"], Int[np.ndarray, " row"]]:
+    """The rows of games read as text, and the character at which the model holds each."""
+    game, ply = np.nonzero((at >= 0) & (at < context) & (np.arange(at.shape[1]) > 0))
+    return np.stack([game, ply], axis=1), at[game, ply].astype(np.int64)
 
 
 @torch.no_grad()
@@ -31,3 +44,37 @@ def activations(
         x = model.body(torch.from_numpy(some[:, :context].astype(np.int64)), layer)
         found.append(x[rows[:, 0], rows[:, 1] - 1])
     return torch.cat(found)
+
+
+def tokens_of(dataset: Dataset, split: str) -> Shaped[np.ndarray, "game token"]:
+    """The games of a split as a model reads them: characters where the dataset has them, moves otherwise."""
+    kept = dataset.arrays.get("text", dataset.moves)
+    return np.asarray(kept[dataset.split == SPLITS.index(split)])
+
+
+def lengths(tokens: Shaped[np.ndarray, "game token"]) -> Int[np.ndarray, " game"]:
+    """Tokens of each game up to its padding, which is 0 in either notation: no move, or a space."""
+    there = tokens != 0
+    return np.where(there.any(1), tokens.shape[1] - there[:, ::-1].argmax(1), 0)
+
+
+class Reading(NamedTuple):
+    """Games cut at a model's context."""
+
+    tokens: Int[Tensor, "game token"]
+    live: Bool[Tensor, "game token"]  # rows for training; the rest is padding
+    following: Int[Tensor, "game token"]
+    goes_on: Bool[Tensor, "game token"]  # where something follows
+
+
+def reading(tokens: Shaped[np.ndarray, "game token"], context: int) -> Reading:
+    whole = torch.from_numpy(tokens.astype(np.int64))
+    following = torch.cat([whole[:, 1:], torch.zeros_like(whole[:, :1])], 1)
+    place, length = torch.arange(whole.shape[1]), torch.from_numpy(lengths(tokens))[:, None]
+    each = (whole, place < length, following, place + 1 < length)
+    return Reading(*(part[:, :context] for part in each))
+
+
+def order(games: int, epoch: int) -> Int[np.ndarray, " game"]:
+    """In which order an epoch of training reads the games: the same for every SAE."""
+    return np.random.default_rng([0, epoch]).permutation(games)

@@ -26,4 +26,64 @@ def list_predicates(name: str | None) -> Iterator[str]:
             yield f"{p.name}\t{p.group}\t{p.square or '-'}\t{', '.join(p.parents) or '-'}"
 
 
-LISTS = {"games": list_games, "predicates": list_predicates}
+def list_variants(_game: str | None) -> Iterator[str]:
+    from boardsae.saes import CONTROLS, VARIANTS
+    from boardsae.saes.base import options_of
+
+    yield "variant\tkind\tsparsity\toptions"
+    for name, variant in VARIANTS.items():
+        kind = "control" if variant in CONTROLS else "method"
+        options = ", ".join(f"{option}={value:g}" for option, value in options_of(variant).items())
+        yield f"{name}\t{kind}\t{variant.sparsity or '-'}\t{options or '-'}"
+
+
+def list_metrics(_game: str | None) -> Iterator[str]:
+    from boardsae.metrics import METRICS
+
+    yield "metric\tbetter\trange\ttitle"
+    for name, metric in METRICS.items():
+        yield f"{name}\t{metric.direction or '-'}\t{metric.range}\t{metric.title}"
+
+
+def list_tasks(_game: str | None) -> Iterator[str]:
+    from boardsae.tasks import TASKS
+
+    yield "task\tgame\tmodel\tlayer\tgames\tdata"
+    for name, task in TASKS.items():
+        yield "\t".join(map(str, (name, task.game, task.model, task.layer, task.games, task.data)))
+
+
+def list_models(_game: str | None) -> Iterator[str]:
+    """Reference models and what they know; the bars of the gate are in `boardsae gate`."""
+    from boardsae import models
+    from boardsae.files import read_json
+
+    yield "model\tgame\tlayers\twidth\tobjective\ttokens\tgap\ttop-1 legal\tlegal mass\tsquares\tgate"
+    for name in models.PINNED:
+        folder = models.folder_of(name)
+        facts, gate = read_json(folder / "model.json"), models.gate_of(folder)
+        shape, recipe, reached = facts["shape"], facts["recipe"], gate["totals"]
+        told = (
+            f"{reached['gap']:.4f}",
+            *(f"{reached[n]:.2%}" for n in ("top1_legal", "legal_mass", "board_accuracy")),
+        )
+        passes = "passes" if gate["passes"] else "misses " + ", ".join(gate["missed"])
+        columns = (
+            name,
+            shape["game"],
+            shape["layers"],
+            shape["width"],
+            recipe["objective"],
+            recipe["tokens"],
+        )
+        yield "\t".join(map(str, (*columns, *told, passes)))
+
+
+LISTS = {
+    "games": list_games,
+    "predicates": list_predicates,
+    "tasks": list_tasks,
+    "models": list_models,
+    "variants": list_variants,
+    "metrics": list_metrics,
+}

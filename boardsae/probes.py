@@ -47,6 +47,30 @@ def best_fit(
     return min(fits(x, y), key=lambda probes: (probes(x_select) - held_out).square().mean().item())
 
 
+class Plies:
+    """Truth that detections are judged against within each ply; what does not depend on them is summed once."""
+
+    def __init__(self, y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]):
+        self.y = y
+        self.at = torch.zeros(int(ply.max()) + 1, len(ply))
+        self.at[ply, torch.arange(len(ply))] = 1
+        self.rows = self.at.sum(1).clamp(min=1).double()[:, None]
+        self.held = (self.at @ y.float()).double()  # (ply, predicate)
+        self.spread = (self.held * (1 - self.held / self.rows)).sum(0)
+
+    def judge(
+        self, a: Bool[Tensor, "row predicate"]
+    ) -> tuple[Float[Tensor, " predicate"], Float[Tensor, " predicate"]]:
+        """F1 and within-ply phi of detections."""
+        fired = (self.at @ a.float()).double()
+        hits = (a & self.y).sum(0)
+        spread = (fired * (1 - fired / self.rows)).sum(0)
+        norms = (spread * self.spread).sqrt()
+        both = hits - (fired * self.held / self.rows).sum(0)
+        phi = torch.where(norms > 1e-6, both / norms, 0.0)
+        return 2 * hits / (fired.sum(0) + self.held.sum(0)), torch.where(self.spread > 1e-6, phi, torch.nan)
+
+
 def phi_within_ply(
     a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
 ) -> Float[Tensor, " predicate"]:
@@ -54,15 +78,7 @@ def phi_within_ply(
 
     0 where the detections never vary within a ply, nan where the truth never does.
     """
-    at = torch.zeros(int(ply.max()) + 1, len(ply))
-    at[ply, torch.arange(len(ply))] = 1
-    n = at.sum(1).clamp(min=1).double()[:, None]
-    fired, held = (at @ a.float()).double(), (at @ y.float()).double()  # (ply, predicate)
-    both = (a & y).sum(0) - (fired * held / n).sum(0)
-    spread, spread_held = ((v * (1 - v / n)).sum(0) for v in (fired, held))
-    norms = (spread * spread_held).sqrt()
-    found = torch.where(norms > 1e-6, both / norms, 0.0).float()
-    return torch.where(spread_held > 1e-6, found, torch.nan)
+    return Plies(y, ply).judge(a)[1].float()
 
 
 def f1(a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]) -> Float[Tensor, " predicate"]:
@@ -81,8 +97,12 @@ def best_thresholds(
     scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
 ) -> Thresholds:
     low, high = scores.min(0).values, scores.max(0).values
-    tried = [low + (high - low) * i / (THRESHOLDS + 1) for i in range(1, THRESHOLDS + 1)]
-    f1s = torch.stack([f1(scores > t, y) for t in tried]).nan_to_num(-1)
-    phis = torch.stack([phi_within_ply(scores > t, y, ply) for t in tried]).nan_to_num(-1)
-    table = torch.stack(tried)
-    return Thresholds(*(table.gather(0, values.argmax(0, keepdim=True))[0] for values in (f1s, phis)))
+    plies, best = Plies(y, ply), [(torch.full_like(low, -2.0), low)] * 2
+    for i in range(1, THRESHOLDS + 1):
+        tried = low + (high - low) * i / (THRESHOLDS + 1)
+        judged = [values.nan_to_num(-1).float() for values in plies.judge(scores > tried)]
+        best = [
+            (torch.maximum(top, new), torch.where(new > top, tried, at))
+            for (top, at), new in zip(best, judged, strict=True)
+        ]
+    return Thresholds(best[0][1], best[1][1])

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from boardsae import figures, leaderboard, runs, sweep, tasks
+from boardsae import controls, figures, leaderboard, runs, scoring, sweep, tasks
+from boardsae.evidence import Evidence
 from boardsae.grid import grid
 from boardsae.leaderboard import Board, View
 from boardsae.progress import say
+from boardsae.records import CONTROLS
 from boardsae.runs import Spec
 from games.core import no_such
 
@@ -25,7 +27,7 @@ def quickstart(game: str, out: Path) -> list[Board]:
     with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "two to four minutes"):
         train(specs, out)
     with step(2, "scoring them, with controls, on games that none has seen", "two to four minutes"):
-        score_all(specs, out)
+        score_all(task, out)
     with step(3, "drawing figures", "half a minute"):
         boards = leaderboard.boards(out, [task], View(at=AT), leaderboard.HEADLINE[: leaderboard.ON_SCREEN])
         drawn = figures.draw_all(boards, out / "figures")
@@ -47,14 +49,19 @@ def train(specs: Sequence[Spec], out: Path) -> None:
         raise FloatingPointError(f"no SAE was trained; the first failed with: {results[0].error}")
 
 
-def score_all(specs: Sequence[Spec], out: Path) -> None:
-    """A run that failed has nothing to score; the leaderboard says so."""
-    from boardsae.score import score
+def score_all(task: str, out: Path) -> None:
+    """Scores what was trained, and the controls; what cannot be scored stands below the table with the reason."""
+    trained = [
+        str(folder) for folder in runs.runs(out / task) if runs.is_trained(folder) and not is_control(folder)
+    ]
+    for name, record in scoring.score_targets(trained, task):
+        if "error" in record:
+            say(f"{name}: not scored: {record['error']}")
+    controls.records(Evidence(tasks.open_task(tasks.of(task))), out)
 
-    for spec in specs:
-        folder = runs.path_of(spec, out)
-        if runs.is_trained(folder):
-            score(str(folder), task=spec.task)
+
+def is_control(folder: Path) -> bool:
+    return CONTROLS in folder.parts
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def next_steps(out: Path) -> list[str]:
     return [
         f"boardsae leaderboard {out} --metric coverage --at-l0 15,20,30,40",
         f"boardsae train-sae --variant gated --rows {ROWS} --out {out}/gated    # another variant on the same task",
-        f"boardsae score {out}    # then it stands in the table too",
+        f"boardsae score {out}/gated    # then it stands in the table too",
         "boardsae score mine.py:make    # your own SAE: an object with encode and decode",
         "boardsae sweep benchmarks/othello6.py    # all variants, three seeds: hours",
     ]

@@ -225,8 +225,8 @@ class Scorer:
         """Mean phi of those detectors with permuted truth of the report games."""
         report, board = self.evidence.report, self.evidence.board
         truth, found = report.truth[:, board], []
-        activity = [np.concatenate([c.active(f, maxima) for f in blocks(coder, report.x)]) for c in choices]
-        for seed, active in enumerate(activity):
+        pieces = [[choice.active(f, maxima) for choice in choices] for f in blocks(coder, report.x)]
+        for seed, active in enumerate(np.concatenate(each) for each in zip(*pieces, strict=True)):
             other = chance.exchanged(report.game, report.ply, seed)
             found.append(chance.phi(chance.moments(active, truth[other], report.ply, report.starts).sum(0)))
         return np.mean(found, axis=0)
@@ -272,7 +272,7 @@ class Scorer:
     def paper(
         self, coder: "Checked", maxima: np.ndarray, metrics: dict[str, Any], tables: dict[str, Any]
     ) -> None:
-        """The protocol of 2024: training games to choose on, and for coverage to report on; report games as its test."""
+        """The protocol of 2024: choices on training games, and coverage too; the report games are its test."""
         evidence = self.evidence
         train, report, places = evidence.train, evidence.report, evidence.paper_board
         counts = self.counts(coder, train, maxima, np.ascontiguousarray(train.truth[:, places]))
@@ -281,12 +281,16 @@ class Scorer:
         rebuilt, stands_for = paper.Reconstruction(squares), paper.labels(counts)
         for f, some in zip(blocks(coder, report.x), slices(len(report.x)), strict=True):
             rebuilt.add(f, maxima, stands_for, report.truth[some][:, places])
-        for name, choice, factor in (
-            ("coverage_paper@1", scores.by_code, len(places) / evidence.paper_denominator),
-            ("coverage_text@1", scores.by_text, 1.0),
+        said = [
+            (scores.by_code.active(f, maxima), scores.by_text.active(f, maxima))
+            for f in blocks(coder, train.x)
+        ]
+        by_code, by_text = zip(*said, strict=True)
+        for name, active, factor in (
+            ("coverage_paper@1", by_code, len(places) / evidence.paper_denominator),
+            ("coverage_text@1", by_text, 1.0),
         ):
-            active = np.concatenate([choice.active(f, maxima) for f in blocks(coder, train.x)])
-            table = by_game(active, train.truth[:, places], train.starts)
+            table = by_game(np.concatenate(active), train.truth[:, places], train.starts)
             every = np.ones(len(places), bool)
             metrics[name] = summed(
                 table, lambda s, every=every, factor=factor: factor * supervised.coverage(s, every), "train"
@@ -429,7 +433,7 @@ class Checked:
         f = torch.as_tensor(self.coder.encode(x)).detach().float()
         if f.ndim != 2 or len(f) != len(x):
             raise ValueError(f"expected encode to give {len(x)} rows of features, got shape {tuple(f.shape)}")
-        if not torch.isfinite(f).all():
+        if not torch.isfinite(f.sum()):
             raise ValueError("expected features that are numbers, got values that are not finite")
         return f
 
@@ -438,7 +442,7 @@ class Checked:
         x_hat = torch.as_tensor(self.coder.decode(f)).detach().float()
         if x_hat.shape != x.shape:
             raise ValueError(f"expected decode to give shape {tuple(x.shape)}, got {tuple(x_hat.shape)}")
-        if not torch.isfinite(x_hat).all():
+        if not torch.isfinite(x_hat.sum()):
             raise ValueError("expected decode to give numbers, got values that are not finite")
         return x_hat
 

@@ -1,4 +1,4 @@
-"""From targets to records on disk: what is scored already stays, what fails is told, all of a hook share its evidence."""
+"""From targets to records on disk: what is scored stays, what fails is told, all of a hook share its evidence."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -9,14 +9,14 @@ import torch
 from boardsae import saes, tasks
 from boardsae.progress import say
 from boardsae.runs import Spec
-from boardsae.stream import Stream
+from boardsae.stream import Stream, device_of
 from boardsae.train_sae import Training, feed_of
 
 ROUNDS, AT_ONCE = 2, 5  # each round trains so many coefficients, the second between two of the first
 SHORT = 500_000  # rows
 
 
-def for_l0(spec: Spec, target: float, opened: tasks.Open) -> Spec:
+def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") -> Spec:
     """The spec with the coefficient whose short run comes nearest to the target, interpolated on a log scale.
 
     Variants that count features instead of penalising them take the target itself.
@@ -32,7 +32,7 @@ def for_l0(spec: Spec, target: float, opened: tasks.Open) -> Spec:
     low, high, tried, found = default / 30, default * 30, list[float](), list[float]()
     for _ in range(ROUNDS):
         tried = [low * (high / low) ** (i / (AT_ONCE - 1)) for i in range(AT_ONCE)]
-        found = l0s([with_option(spec, variant.sparsity, value) for value in tried], opened)
+        found = l0s([with_option(spec, variant.sparsity, value) for value in tried], opened, device)
         say(
             "L0 of short runs: "
             + ", ".join(f"{v:.3g} gives {l0:.1f}" for v, l0 in zip(tried, found, strict=True))
@@ -47,10 +47,10 @@ def with_option(spec: Spec, name: str, value: float) -> Spec:
     return dataclasses.replace(spec, options=spec.options | {name: value})
 
 
-def l0s(specs: Sequence[Spec], opened: tasks.Open) -> list[float]:
+def l0s(specs: Sequence[Spec], opened: tasks.Open, device: str) -> list[float]:
     """What each spec's L0 is after a short run with its whole schedule."""
     feed = feed_of(specs[0], opened.task)
-    stream = Stream(opened, feed.layer, feed.batch, feed.needs, feed.scaled, feed.site)
+    stream = Stream(opened, feed, device_of(device))
     short = [dataclasses.replace(spec, rows=min(spec.rows, SHORT)) for spec in specs]
     training = [Training(spec, stream) for spec in short]
     for batch, _ in zip(stream.batches(), range(short[0].steps), strict=False):

@@ -6,108 +6,109 @@ A variant that needs the model's tail gets whole games instead, about as many ro
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from boardsae import tasks
-from boardsae.activations import scored_rows
+from boardsae.activations import Reading, lengths, order, reading, tokens_of
 from boardsae.gpt import GPT
 from boardsae.saes.base import Downstream
+from boardsae.saes.product import is_faster
 
-CHUNK = 4096  # games
-AT_ONCE = 256  # games in one forward pass
+CHUNK = 131_072  # tokens that are shuffled together
+AT_ONCE = 8192  # tokens in one forward pass
 HELD_OUT = 32_768  # rows
 
 
-class Batch(NamedTuple):
-    x: Float[Tensor, "row d"]
-    grad: Float[Tensor, "row d"] | None = None
-    tail: "Tail | None" = None
-    clean: Downstream | None = None
+class Feed(NamedTuple):
+    """What a stream is made for. Runs that agree in it train together."""
+
+    layer: int
+    batch: int
+    needs: tuple[str, ...] = ()
+    scaled: bool = True
+    site: str = "residual"
 
 
 class Tail:
     """From activations in the place of the model's own, at every live position of some games, to what follows."""
 
-    def __init__(
-        self,
-        model: GPT,
-        layer: int,
-        x: Float[Tensor, "game ply d"],
-        live: Bool[Tensor, "game ply"],
-        scale: float,
-    ):
-        self.model, self.layer, self.x, self.live, self.scale = model, layer, x, live, scale
+    def __init__(self, model: GPT, layer: int, x: Float[Tensor, "game token d"], read: Reading, scale: float):
+        self.model, self.layer, self.x, self.live, self.scale = model, layer, x, read.live, scale
 
     def __call__(self, x_hat: Float[Tensor, "row d"]) -> Downstream:
         x = self.x.clone()
         x[self.live] = x_hat.float() * self.scale
+        return self.follow(x)
+
+    @cached_property
+    @torch.no_grad()
+    def clean(self) -> Downstream:
+        """What follows from the model's own activations; computed once for all SAEs, and only where one asks."""
+        return self.follow(self.x)
+
+    def follow(self, x: Float[Tensor, "game token d"]) -> Downstream:
         later, logits = self.model.residuals(x, self.layer)
         return Downstream(logits[self.live], [each[self.live] / self.scale for each in later])
+
+
+class Batch(NamedTuple):
+    x: Float[Tensor, "row d"]
+    grad: Float[Tensor, "row d"] | None = None
+    tail: Tail | None = None
 
 
 class Stream:
     """Batches of activations after a layer of a task's model, divided by `scale`."""
 
-    def __init__(
-        self,
-        opened: tasks.Open,
-        layer: int,
-        batch: int,
-        needs: tuple[str, ...] = (),
-        scaled: bool = True,
-        site: str = "residual",
-        seed: int = 0,
-    ):
-        self.model, self.needs = opened.model.requires_grad_(False), needs
-        self.layer, self.batch, self.site, self.seed = layer, batch, site, seed
+    def __init__(self, opened: tasks.Open, feed: Feed, device: torch.device):
+        self.model, self.feed, self.device = opened.model, feed, device
+        self.model.requires_grad_(False).to(device)
         self.context = opened.model.shape.context
-        self.dataset = opened.dataset
-        self.moves = opened.dataset.transcripts("train").moves
-        if len(self.moves) < 10:
-            raise ValueError(
-                f"expected 10 training games or more in {opened.dataset.folder}, got {len(self.moves)}"
-            )
-        self.chunk = min(CHUNK, len(self.moves))
-        first = self.rows(self.order(0)[: self.chunk][:AT_ONCE])
-        self.scale = first.square().sum(-1).mean().sqrt().item() if scaled else 1.0
+        self.tokens, self.select = (tokens_of(opened.dataset, split) for split in ("train", "select"))
+        for split, tokens, enough in (("train", self.tokens, 10), ("select", self.select, 1)):
+            if len(tokens) < enough:
+                raise ValueError(
+                    f"expected {enough} games or more in the {split} split of {opened.dataset.folder},"
+                    f" got {len(tokens)}; generate more games"
+                )
+        self.lengths = lengths(self.tokens[:, : self.context])
+        self.chunk = min(max(1, CHUNK // self.context), len(self.tokens))
+        self.at_once = max(1, AT_ONCE // self.context)
+        first = self.read(self.tokens[self.order(0)[: self.at_once]])
+        self.scale = first.square().sum(-1).mean().sqrt().item() if feed.scaled else 1.0
         self.first = first / self.scale
 
     def order(self, epoch: int) -> Int[np.ndarray, " game"]:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.moves))
+        return order(len(self.tokens), epoch)
 
-    @torch.no_grad()
-    def rows(
-        self, games: Int[np.ndarray, " game"], moves: Shaped[np.ndarray, "game ply"] | None = None
-    ) -> Tensor:
-        """The raw activations of some training games, or of other moves."""
-        held = self.moves if moves is None else moves
-        return torch.cat([self.read(held[games[i : i + AT_ONCE]]) for i in range(0, len(games), AT_ONCE)])
-
-    def read(self, moves: Shaped[np.ndarray, "game ply"]) -> Float[Tensor, "row d"]:
-        tokens, live = self.positions(moves)
-        site = self.model.neurons if self.site == "neurons" else self.model.body
-        return site(tokens, self.layer)[live]
-
-    def positions(
-        self, moves: Shaped[np.ndarray, "game ply"]
-    ) -> tuple[Int[Tensor, "game ply"], Bool[Tensor, "game ply"]]:
-        """Tokens, and at which positions they are rows."""
-        tokens = torch.from_numpy(moves[:, : self.context].astype(np.int64))
-        live = torch.zeros(tokens.shape, dtype=torch.bool)
-        rows = torch.from_numpy(scored_rows(moves, self.context))
-        live[rows[:, 0], rows[:, 1] - 1] = True
-        return tokens, live
+    def rows(self, games: Int[np.ndarray, " game"]) -> Float[Tensor, "row d"]:
+        """The raw activations of some training games."""
+        return self.read(self.tokens[games])
 
     def held_out(self, rows: int = HELD_OUT) -> Float[Tensor, "row d"]:
         """About so many rows of the select games."""
-        moves = self.dataset.transcripts("select").moves
-        games = np.arange(min(len(moves), -(-rows // self.context)))
-        return self.rows(games, moves)[:rows] / self.scale
+        return self.read(self.select[: -(-rows // self.context)])[:rows] / self.scale
+
+    def read(self, tokens: Shaped[np.ndarray, "game token"]) -> Float[Tensor, "row d"]:
+        """The raw activations of games, game after game."""
+        parts = [tokens[i : i + self.at_once] for i in range(0, len(tokens), self.at_once)]
+        return torch.cat([self.read_at_once(part) for part in parts])
+
+    @torch.no_grad()
+    def read_at_once(self, tokens: Shaped[np.ndarray, "game token"]) -> Float[Tensor, "row d"]:
+        read = self.reading(tokens)
+        site = self.model.neurons if self.feed.site == "neurons" else self.model.body
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_faster(self.device)):
+            return site(read.tokens, self.feed.layer)[read.live].float()
+
+    def reading(self, tokens: Shaped[np.ndarray, "game token"]) -> Reading:
+        return Reading(*(part.to(self.device) for part in reading(tokens, self.context)))
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """From step number `first` on, without end; chunks before it are counted, not read."""
@@ -118,59 +119,68 @@ class Stream:
                 games = order[start : start + self.chunk]
                 steps = self.steps_in(games)
                 if step + steps > first:
-                    yield from self.chunk_batches(games, (epoch, number), max(0, first - step))
+                    cut = self.whole_games if "tail" in self.feed.needs else self.shuffled
+                    yield from cut(games, (epoch, number), range(max(0, first - step), steps))
                 step += steps
             epoch += 1
 
     def steps_in(self, games: Int[np.ndarray, " game"]) -> int:
-        if "tail" in self.needs:
-            return max(1, len(games) // self.games_at_once)
-        return max(1, int((self.moves[games][:, : self.context] != 0).sum()) // self.batch)
+        if "tail" in self.feed.needs:
+            return max(1, len(games) // self.games_a_step)
+        return max(1, int(self.lengths[games].sum()) // self.feed.batch)
 
     @property
-    def games_at_once(self) -> int:
-        return max(1, round(self.batch / self.context))
+    def games_a_step(self) -> int:
+        return max(1, round(self.feed.batch / self.context))
 
-    def chunk_batches(
-        self, games: Int[np.ndarray, " game"], place: tuple[int, int], skip: int
+    def shuffled(
+        self, games: Int[np.ndarray, " game"], place: tuple[int, int], steps: range
     ) -> Iterator[Batch]:
-        """The batches of one chunk, all but the first few."""
-        steps = self.steps_in(games)
-        if "tail" in self.needs:
-            for i in range(skip, steps):
-                yield self.whole_games(
-                    self.moves[games[i * self.games_at_once : (i + 1) * self.games_at_once]]
-                )
-            return
-        if "grad" in self.needs:
-            parts = [
-                self.with_grad(self.moves[games[i : i + AT_ONCE]]) for i in range(0, len(games), AT_ONCE)
-            ]
-            x, grad = (torch.cat(each) for each in zip(*parts, strict=True))
+        """The rows of a chunk in an order that belongs to its place."""
+        if "grad" in self.feed.needs:
+            parts = [games[i : i + self.at_once] for i in range(0, len(games), self.at_once)]
+            x, grad = map(torch.cat, zip(*(self.with_grad(self.tokens[part]) for part in parts), strict=True))
         else:
             x, grad = self.rows(games), None
-        shuffled = np.random.default_rng([self.seed, 1, *place]).permutation(len(x))
-        for i in range(skip, steps):
-            some = torch.from_numpy(shuffled[i * self.batch : (i + 1) * self.batch])
+        mixed = torch.from_numpy(np.random.default_rng([1, *place]).permutation(len(x))).to(self.device)
+        for i in steps:
+            some = mixed[i * self.feed.batch : (i + 1) * self.feed.batch]
             yield Batch(x[some] / self.scale, None if grad is None else grad[some] * self.scale)
 
-    def with_grad(self, moves: Shaped[np.ndarray, "game ply"]) -> tuple[Tensor, Tensor]:
-        """Activations, and the gradient by them of the next-move loss summed over all positions."""
-        tokens, live = self.positions(moves)
-        with torch.no_grad():
-            x = self.model.body(tokens, self.layer)
-        x.requires_grad_()
-        played = torch.from_numpy(moves[:, 1 : self.context + 1].astype(np.int64))
-        log_p = self.model.tail(x, self.layer)[:, : played.shape[1]].log_softmax(-1)
-        each = -log_p.gather(-1, played[..., None])[..., 0]
-        (grad,) = torch.autograd.grad((each * (played != 0)).sum(), x)
-        return x.detach()[live], grad[live]
+    def whole_games(
+        self, games: Int[np.ndarray, " game"], _place: tuple[int, int], steps: range
+    ) -> Iterator[Batch]:
+        """The games of a chunk, some at each step."""
+        for i in steps:
+            tokens = self.tokens[games[i * self.games_a_step : (i + 1) * self.games_a_step]]
+            read = self.reading(tokens)
+            grad = self.with_grad(tokens)[1] * self.scale if "grad" in self.feed.needs else None
+            with torch.no_grad():
+                x = self.model.body(read.tokens, self.feed.layer)
+            yield Batch(
+                x[read.live] / self.scale, grad, Tail(self.model, self.feed.layer, x, read, self.scale)
+            )
 
-    def whole_games(self, moves: Shaped[np.ndarray, "game ply"]) -> Batch:
-        tokens, live = self.positions(moves)
-        grad = self.with_grad(moves)[1] * self.scale if "grad" in self.needs else None
+    def with_grad(
+        self, tokens: Shaped[np.ndarray, "game token"]
+    ) -> tuple[Float[Tensor, "row d"], Float[Tensor, "row d"]]:
+        """Raw activations, and the gradient by them of the next-token loss summed over all positions."""
+        read = self.reading(tokens)
         with torch.no_grad():
-            x = self.model.body(tokens, self.layer)
-            tail = Tail(self.model, self.layer, x, live, self.scale)
-            rows = x[live] / self.scale
-            return Batch(rows, grad, tail, tail(rows))
+            x = self.model.body(read.tokens, self.feed.layer)
+        x.requires_grad_()
+        log_p = self.model.tail(x, self.feed.layer).log_softmax(-1)
+        loss = -log_p.gather(-1, read.following[..., None])[..., 0][read.goes_on].sum()
+        (grad,) = torch.autograd.grad(loss, x)
+        return x.detach()[read.live], grad[read.live]
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name; "auto" is the fastest there is."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, is_there in there.items() if is_there))
+    if not there.get(name.partition(":")[0], False):
+        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise ValueError(f"no device {name!r} here; there are auto, {usable}")
+    return torch.device(name)

@@ -8,9 +8,8 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,23 +22,13 @@ from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.finetune import kl_loss
 from boardsae.saes.product import is_faster
-from boardsae.stream import Batch, Stream
+from boardsae.stream import Batch, Feed, Stream, device_of
 from games.core import Transcripts
 
 LOG_EVERY = 50  # steps
 CHECKPOINT_SECONDS = 60
 FITTED_GAMES = 2000  # for SAEs that need no training
 SILENT = 100_000  # rows without firing after which the log calls a feature dead
-
-
-class Feed(NamedTuple):
-    """What a stream is made for. Runs that agree in it train together."""
-
-    layer: int
-    batch: int
-    needs: tuple[str, ...]
-    scaled: bool
-    site: str
 
 
 def feed_of(spec: Spec, task: tasks.Task) -> Feed:
@@ -58,8 +47,8 @@ class Training:
         self.recipe: Recipe = saes.RECIPES[spec.recipe]
         d = stream.first.shape[1]
         self.sae = saes.build(spec.variant, d, spec.d_sae, spec.seed, spec.recipe, **spec.options)
-        self.sae.start(stream.first)
-        self.sae.bf16 = is_faster()
+        self.sae.to(stream.device).start(stream.first)
+        self.sae.bf16 = is_faster(stream.device)
         self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=True)
         self.scale = stream.scale
         self.step, self.seconds, self.log = 0, 0.0, list[dict[str, float]]()
@@ -68,10 +57,10 @@ class Training:
         """One step of training."""
         began = time.perf_counter()
         now = (self.step + 0.5) / self.spec.steps
-        step = Step(batch.x, now, batch.grad, batch.tail, batch.clean)
+        step = Step(batch.x, now, batch.grad, batch.tail, batch.tail.clean if batch.tail else None)
         outcome = kl_loss(self.sae, step) if self.step >= self.spec.own_steps else self.sae.loss(step)
         self.adam.zero_grad()
-        sum(outcome.terms.values(), torch.zeros(())).backward()
+        torch.stack([*outcome.terms.values()]).sum().backward()
         self.sae.before_update()
         if self.recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.sae.parameters(), self.recipe.clip)
@@ -171,7 +160,7 @@ class Run(Training):
         dictionary.write(self.folder, self.sae.saved(), metadata(self.spec, facts))
         last = self.log[-1] if self.log else {}
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
-        record["products"] = "bfloat16" if is_faster() else "float32"
+        record["products"] = "bfloat16" if is_faster(held_out.device) else "float32"
         write_json(self.folder / "boardsae.json", record | {"trials": 1} | facts)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
@@ -196,7 +185,7 @@ def pace(recipe: Recipe, progress: float) -> float:
 
 
 def train(
-    asked: Sequence[tuple[Spec, Path]], opened: tasks.Open, force: bool = False
+    asked: Sequence[tuple[Spec, Path]], opened: tasks.Open, force: bool = False, device: str = "auto"
 ) -> dict[Path, str | None]:
     """Trains the runs into their folders; what is trained already stays. Answers with every run's error, or None."""
     results: dict[Path, str | None] = {}
@@ -209,13 +198,15 @@ def train(
         if not runs.is_trained(folder):
             packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
     for feed, pack in packs.items():
-        results |= train_pack(feed, pack, opened)
+        results |= train_pack(feed, pack, opened, device)
     return results
 
 
-def train_pack(feed: Feed, pack: Sequence[tuple[Spec, Path]], opened: tasks.Open) -> dict[Path, str | None]:
+def train_pack(
+    feed: Feed, pack: Sequence[tuple[Spec, Path]], opened: tasks.Open, device: str
+) -> dict[Path, str | None]:
     """One stream, all its SAEs. A run that fails leaves the others alone."""
-    stream = Stream(opened, feed.layer, feed.batch, feed.needs, feed.scaled, feed.site)
+    stream = Stream(opened, feed, device_of(device))
     training = [Run(spec, folder, stream) for spec, folder in pack]
     errors: dict[Path, str | None] = {run.folder: None for run in training}
     fitted(training, stream, opened)
@@ -256,11 +247,11 @@ def fitted(training: Sequence[Run], stream: Stream, opened: tasks.Open) -> None:
     made = [run for run in training if run.sae.untrained]
     if not made:
         return
-    moves = stream.moves[stream.order(0)[:FITTED_GAMES]]
-    x = stream.rows(np.arange(len(moves)), moves) / stream.scale
+    moves = opened.dataset.transcripts("train").moves[stream.order(0)[:FITTED_GAMES]]
+    rows = scored_rows(moves, stream.context)
+    x = stream.rows(stream.order(0)[:FITTED_GAMES]) / stream.scale
     truth = None
     if any("truth" in run.sae.needs for run in made):
-        rows = scored_rows(moves, stream.context)
         truth = torch.from_numpy(games.truth(Transcripts(opened.dataset.game.name, moves), rows))
     for run in made:
         run.sae.fit(x, truth)

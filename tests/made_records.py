@@ -82,7 +82,7 @@ def write(path, value):
 
 def write_controls(root):
     folder = root / "othello6-v1" / "controls"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     controls = [
         record_of(name, 1.0, 0, subject={"name": name, "variant": name})
         for name in ("always_on", "clock", "perfect")

@@ -9,7 +9,7 @@ import pytest
 from made_records import cell, record_of, write, write_all, write_controls, write_run
 
 import games
-from boardsae import claims, published, records
+from boardsae import claims, cli, published, records
 from boardsae.claims import Claim, Group, decided, t95, verdicts
 from games.core import Transcripts, rows
 
@@ -208,6 +208,15 @@ def best_plies(rate, counts):
     hits = np.cumsum(np.take_along_axis(rate, order, 0) * weights, 0)
     best = (2 * hits / (np.cumsum(weights, 0) + (rate * counts[:, None]).sum(0))).argmax(0)
     return np.argsort(order, axis=0) <= best
+
+
+def test_the_command_line_writes_both_pages(root, monkeypatch, capsys):
+    for line, code in ((f"claims {root}", 0), (f"claims {root / 'nowhere'}", 2)):
+        monkeypatch.setattr("sys.argv", ["boardsae", *line.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert (ended.value.code or 0) == code
+    assert capsys.readouterr().out.splitlines() == [str(root / "CLAIMS.md"), str(root / "PAPER.md")]
 
 
 def test_a_folder_without_records_of_the_paper_says_so(tmp_path):

@@ -256,6 +256,14 @@ def test_the_command_line(root, run, tmp_path):
         assert (code, said in err) == (2, True), (line, err)
 
 
+def test_figures_by_the_command_line(root, run, tmp_path):
+    code, out, _ = run(f"leaderboard {root} --metric coverage --figures {tmp_path / 'drawn'}")
+    assert code == 0
+    names = {line.rsplit("/", 1)[1] for line in out.splitlines()}
+    assert {"othello6-v1-frontier-coverage.png", "othello6-v1-boards.svg", "othello6-v1-curves.png"} <= names
+    assert all((tmp_path / "drawn" / name).exists() for name in names)
+
+
 def test_an_empty_folder_says_what_to_do(tmp_path, run):
     (tmp_path / "results").mkdir()
     for folder in ("results", "nowhere"):

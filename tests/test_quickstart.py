@@ -1,10 +1,9 @@
 """From nothing to a table: what is trained, scored, drawn and said, with the slow parts played by short ones."""
 
 import sys
-import types
 
 import pytest
-from made_records import record_of, write
+from made_records import record_of, write, write_controls
 
 from boardsae import cli, quickstart, runs, tasks
 from boardsae.grid import grid
@@ -32,15 +31,24 @@ def played(monkeypatch, tmp_path):
             results.append(Result(spec, folder, failed))
         return results
 
-    def score(target, task):
-        spec = runs.spec_of(folder := tmp_path / target)
-        l0 = {0.05: 50.0, 0.15: 15.0}.get(l1 := spec.options.get("l1"), spec.options.get("k"))
-        asked["scored"].append(folder)
-        write(folder / "scores.json", record_of(spec.variant, float(l0), spec.seed, task=task) | {"l1": l1})
+    def score_targets(targets, task):
+        for target in targets:
+            spec = runs.spec_of(folder := tmp_path / target)
+            l0 = {0.1: 50.0, 0.27: 15.0}.get(spec.options.get("l1"), spec.options.get("k"))
+            record = record_of(spec.variant, float(l0), spec.seed, task=task)
+            asked["scored"].append(folder)
+            if spec.variant in asked.get("unscorable", ()):
+                record = {"error": "values that are not finite"}
+            else:
+                write(folder / "scores.json", record)
+            yield target, record
 
     monkeypatch.setattr(quickstart.sweep, "sweep", sweep)
-    monkeypatch.setitem(sys.modules, "boardsae.score", types.SimpleNamespace(score=score))
-    monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.05, 0.15), "topk": (12, 48)})
+    monkeypatch.setattr(quickstart.scoring, "score_targets", score_targets)
+    monkeypatch.setattr(quickstart.tasks, "open_task", lambda task: task)
+    monkeypatch.setattr(quickstart, "Evidence", lambda opened: opened)
+    monkeypatch.setattr(quickstart.controls, "records", lambda _, out: write_controls(out))
+    monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.1, 0.27), "topk": (12, 48)})
     monkeypatch.setattr(quickstart.figures, "draw_all", lambda _, folder: [folder / "frontier.png"])
     monkeypatch.chdir(tmp_path)
     return asked
@@ -62,6 +70,7 @@ def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
     assert " -" not in out.split("at L0 20")[1].split("at their own L0")[0].replace(
         "--", ""
     )  # every cell has a value
+    assert "clock *" in out
     for said in (
         "1/3 training 4 SAEs",
         "about",
@@ -83,6 +92,14 @@ def test_a_failed_run_is_named_and_the_others_go_on(played, monkeypatch, capsys)
     code, out, _ = called(monkeypatch, capsys)
     assert (code, len(played["scored"])) == (0, 2)
     assert "failed: the loss is NaN" in out
+
+
+def test_what_cannot_be_scored_is_said(played, monkeypatch, capsys):
+    played["unscorable"] = ("topk",)
+    code, out, err = called(monkeypatch, capsys)
+    assert code == 0
+    assert err.count("not scored: values that are not finite") == 2
+    assert "trained, not scored" in out
 
 
 def test_nothing_trained_is_an_error(played, monkeypatch, capsys):

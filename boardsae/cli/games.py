@@ -94,7 +94,7 @@ def export(
 
 @app.command()
 def show(
-    game: GameName,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A game, a variant or a metric.")],
     index: Annotated[int, typer.Option(help="Which game.")] = 0,
     ply: Annotated[int | None, typer.Option(help="After how many moves [default: 20, or the end].")] = None,
     data: Annotated[
@@ -103,10 +103,21 @@ def show(
     svg: Annotated[Path | None, typer.Option(help="Also draw it into this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """Draw a position and say what holds there."""
+    """Draw a position of a game and say what holds there, or explain a variant or a metric."""
+    import games
+
+    if name not in games.NAMES:
+        from boardsae import explain
+        from games.core import no_such
+
+        if not explain.knows(name):
+            known = (*games.NAMES, *explain.VARIANTS, *explain.METRICS)
+            raise ValueError(no_such("game, variant or metric", name, known))
+        print("\n".join(explain.lines(name)).rstrip())
+        return
     from boardsae.show import position
 
-    shown = position(game, index, ply, data)
+    shown = position(name, index, ply, data)
     print(shown.text(colour=sys.stdout.isatty()))
     if svg is not None:
         shown.write_svg(svg, force)
@@ -115,10 +126,12 @@ def show(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="games|predicates", help="What to list.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="games, predicates, tasks, models, variants or metrics.")
+    ],
     game: Annotated[str | None, typer.Argument(metavar="GAME", help="Every predicate of this game.")] = None,
 ) -> None:
-    """List games or predicates, tab-separated."""
+    """List what there is, tab-separated."""
     from boardsae.listing import LISTS
     from games.core import no_such
 

@@ -36,6 +36,7 @@ def train_sae(
     kl_finetune: Annotated[
         float, typer.Option(help="Share of the run, at its end, with KL in the loss.")
     ] = 0.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Where to [default: below results/].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds.")] = False,
 ) -> None:
@@ -61,9 +62,9 @@ def train_sae(
         kl_finetune=kl_finetune,
     )
     if target_l0 is not None:
-        spec = finding.for_l0(spec, target_l0, opened)
+        spec = finding.for_l0(spec, target_l0, opened, device)
     folder = out or runs.path_of(spec, Path("results"))
-    (error,) = train_sae.train([(spec, folder)], opened, force).values()
+    (error,) = train_sae.train([(spec, folder)], opened, force, device).values()
     if error is not None:
         raise FloatingPointError(f"{folder}: {error}")
     print(folder)

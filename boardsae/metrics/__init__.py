@@ -31,7 +31,7 @@ METRICS: dict[str, Metric] = {
         "board reconstruction",
         "up",
         "0 to 1",
-        "F1 of the board said by features of surely high precision (Wilson's lower bound at least 0.95 on select) say, any"
+        "F1 of the board said by features of surely high precision (Wilson's lower bound at least 0.95 on select), any"
         " of them being enough; one threshold, chosen on select; report, all squares of all boards together.",
         "Recall decides: what no precise feature stands for is missed.",
     ),
@@ -39,9 +39,9 @@ METRICS: dict[str, Metric] = {
         "coverage beyond chance",
         "up",
         "about 0 to 1",
-        "Mean of (S - N) / (U - N) over board predicates: S is the within-ply phi of the best feature, N that of permuted"
-        " games, U that of a linear probe; chosen on select, judged on report; predicates with U - N of 0.1 or more.",
-        "A linear probe is a ceiling only for directions; a feature that is a conjunction may be worth more than it gets.",
+        "Mean of (S - N) / (U - N) over board predicates: S is the within-ply phi of the best feature, N that of"
+        " permuted games, U that of a linear probe; chosen on select, judged on report; predicates with U - N >= 0.1.",
+        "A linear probe is a ceiling only for directions; a feature that is none may be worth more.",
     ),
     "coverage_paper@1": Metric(
         "coverage, paper's code",
@@ -55,7 +55,7 @@ METRICS: dict[str, Metric] = {
         "coverage, paper's text",
         "up",
         "0 to 1",
-        "As equation 3 of Karvonen et al. 2024: every predicate its own threshold, divided by the predicates there are.",
+        "As equation 3 of Karvonen et al. 2024: every predicate its own threshold, mean over the predicates there are.",
         "In-sample, and no price on always-on features.",
     ),
     "reconstruction_paper@1": Metric(
@@ -155,8 +155,8 @@ METRICS: dict[str, Metric] = {
         "steering strength",
         "up",
         "0 up, 1 is random",
-        "Median over features of the KL that adding their direction causes, as a multiple of the median random direction of"
-        " the same norm.",
+        "Median over features of the KL that adding their direction causes, relative to the median random direction"
+        " of the same norm.",
         "Strong is not the same as meaningful.",
     ),
 }

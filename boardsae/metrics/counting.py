@@ -1,8 +1,9 @@
 """How often each feature is active above each threshold while each predicate holds: exact integers, quickly.
 
 A non-zero activation falls into one bin, the highest threshold that it is above. The bins of a block of rows are
-sorted, and for each the truth of its rows is added up, a byte a predicate, before it goes into the table. Sums from the highest
-threshold down then give all thresholds at once. Memory: 4 bytes * features * levels * predicates, however many rows.
+sorted, and for each the truth of its rows is added up, a byte a predicate, before it goes into the table. Sums from
+the highest threshold down then give all thresholds at once. Memory: 4 bytes * features * levels * predicates, for any
+number of rows.
 """
 
 from collections.abc import Iterable

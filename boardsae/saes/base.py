@@ -40,7 +40,7 @@ class Recipe(NamedTuple):
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("common", True, True, True, 1e-3, 0.05, 0.1, 0.2, 1.0, 4096),
+        Recipe("common", True, True, True, 4e-3, 0.05, 0.1, 0.4, 1.0, 4096),
         # Karvonen et al. 2024 as their code ran: 36,621 steps, of which 1,000 warm up; nothing decays.
         Recipe("paper-2024", False, False, False, 3e-4, 1000 / 36621, 0.0, 0.0, None, 8192),
     )

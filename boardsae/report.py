@@ -1,0 +1,151 @@
+"""The facts of a report: an SAE's record, what it is read beside, and what its best features do. Nothing is drawn here."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from boardsae import records, scoring, targets, tasks
+from boardsae.cards import Card, cards
+from boardsae.evidence import BOARD, PAPER_BOARD, Evidence, family
+from boardsae.progress import progress, say
+from boardsae.score import Subject
+from games.core import Game
+
+TOP = 50
+
+
+class Neighbour(NamedTuple):
+    """A run or a control of the same task, as far as a frontier shows it."""
+
+    name: str
+    variant: str
+    control: bool
+    values: dict[str, float]  # by metric
+
+
+class Report(NamedTuple):
+    name: str
+    game: Game
+    record: dict[str, Any]
+    controls: list[dict[str, Any]]
+    neighbours: list[Neighbour]
+    cards: list[Card]
+
+
+def reports(asked: Sequence[str], task: str = tasks.DEFAULT, top: int = TOP) -> list[Report]:
+    """One for each target; what has no scores yet is scored."""
+    if top < 1:
+        raise ValueError(f"expected --top to be 1 or more, got {top}")
+    waiting = [one(target) for target in asked]
+    wanted = {subject.facts.get("task", task) for _, subject in waiting}
+    if len(wanted) > 1:
+        raise ValueError(f"expected SAEs of one task, got {' and '.join(sorted(wanted))}")
+    desk = scoring.Desk(tasks.open_task(tasks.of(wanted.pop())))
+    bar = progress("gathering facts", len(waiting), "SAEs")
+    made = []
+    for folder, subject in waiting:
+        record = record_of(desk, folder, subject)
+        root = results_of(folder, record["task"])
+        made.append(
+            Report(
+                name_of(subject, folder),
+                desk.opened.dataset.game,
+                record,
+                controls_in(root, record),
+                neighbours(root, record),
+                cards(desk.scorer(subject), subject, top),
+            )
+        )
+        bar.update(1)
+    bar.close()
+    return made
+
+
+def one(target: str) -> tuple[Path | None, Subject]:
+    """The run or the object that a target names; of a folder with several runs, which there are."""
+    if targets.is_factory(target):
+        return None, targets.made_by(target)
+    found = targets.folders(target)
+    if len(found) > 1:
+        raise ValueError(f"expected one run, got {target} with {len(found)}; choose one, such as {found[0]}")
+    return found[0], targets.read_run(found[0])
+
+
+def record_of(desk: scoring.Desk, folder: Path | None, subject: Subject) -> dict[str, Any]:
+    held = scoring.kept(folder) if folder else None
+    if held is None:
+        say(f"scoring {folder or subject.facts['name']}")
+        held = scoring.scored(desk, subject, folder)
+    if "error" in held:
+        raise ValueError(f"{folder or subject.facts['name']} cannot be scored: {held['error']}")
+    return held
+
+
+def name_of(subject: Subject, folder: Path | None) -> str:
+    """Variant, sparsity and seed of a run; of anything else what it is called."""
+    if folder is None:
+        return str(subject.facts["name"])
+    facts = subject.facts
+    swept = targets.runs.VARIANTS[facts["variant"]].sparsity
+    sparsity = f" {swept}={facts['options'][swept]}" if swept else ""
+    return f"{facts['variant']}{sparsity} seed={facts['seed']}"
+
+
+def results_of(folder: Path | None, task: str) -> Path:
+    """The folder of results that a run lies in: the one that holds the folder of its task."""
+    above = folder.absolute().parents if folder else ()
+    return next((parent.parent for parent in above if parent.name == task), Path("results"))
+
+
+def controls_in(root: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of the task's controls, if they are there and of the same model, games and layer."""
+    folder = root / record["task"] / records.CONTROLS
+    if not (folder / "scores.json").exists():
+        say(f"no controls in {folder}; boardsae score {root} makes them, and the report shows them")
+        return []
+    known = [run.record for run in records.controls_in(folder)]
+    return [each for each in known if each["hashes"] == record["hashes"] and each["layer"] == record["layer"]]
+
+
+def neighbours(root: Path, record: dict[str, Any]) -> list[Neighbour]:
+    """All scored runs of the task on the same model and games, the SAE itself left out."""
+    try:
+        found = records.find(root).of(record["task"]).runs
+    except (FileNotFoundError, ValueError):  # nothing is there to stand beside
+        return []
+    return [
+        Neighbour(
+            str(run.path.name if run.control else run.path.relative_to(root)),
+            variant(run),
+            run.control,
+            values(run.record),
+        )
+        for run in found
+        if run.record["hashes"] == record["hashes"] and run.record["subject"] != record["subject"]
+    ]
+
+
+def variant(run: records.Run) -> str:
+    return str(run.record["subject"].get("variant") or run.record["subject"]["name"])
+
+
+def values(record: dict[str, Any]) -> dict[str, float]:
+    """Every metric that has a value."""
+    return {name: cell["value"] for name, cell in record["metrics"].items() if cell["value"] is not None}
+
+
+def board_groups(game: Game) -> tuple[str, ...]:
+    """The groups of predicates that the headline is about."""
+    return BOARD[family(game.name)]
+
+
+def squares(record: dict[str, Any], groups: Sequence[str], score: str) -> dict[str, float]:
+    """The mean of a score over the predicates of some groups at each square."""
+    held: dict[str, list[float]] = {}
+    for predicate in record["predicates"]:
+        if predicate["group"] in groups and predicate[score] is not None:
+            (square,) = re.findall(r"\b[a-h][1-8]\b", predicate["name"])
+            held.setdefault(square, []).append(predicate[score])
+    return {square: fmean(some) for square, some in held.items()}
