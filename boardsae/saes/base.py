@@ -105,7 +105,9 @@ class SAE(nn.Module):
         directions = torch.randn(features, d, generator=random)
         self.W_dec = nn.Parameter(directions / directions.norm(dim=1, keepdim=True))
         if recipe.tied:
-            self.W_enc = nn.Parameter(self.W_dec.detach().T.clone())
+            self.W_enc = nn.Parameter(
+                self.W_dec.detach().T.contiguous()
+            )  # Adam's moments lie in memory as weights do
             self.b_enc = nn.Parameter(torch.zeros(features))
         else:
             self.W_enc = nn.Parameter((2 * torch.rand(d, features, generator=random) - 1) * d**-0.5)

@@ -54,7 +54,7 @@ class Fitted(SAE):
 
     def become(self, W_enc: Tensor, b_enc: Tensor, W_dec: Tensor, b_dec: Tensor) -> None:
         for name, value in (("W_enc", W_enc), ("b_enc", b_enc), ("W_dec", W_dec), ("b_dec", b_dec)):
-            setattr(self, name, torch.nn.Parameter(value.clone()))
+            setattr(self, name, torch.nn.Parameter(value.contiguous().clone()))
         self.rows_since_fired = torch.zeros(len(b_enc), dtype=torch.int64)
 
 

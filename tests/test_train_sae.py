@@ -1,0 +1,237 @@
+"""Training: alone or in a pack, interrupted or not, the same bits."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from made_task import opened
+
+from boardsae import asked, dictionary, runs, sparsity, train_sae
+from boardsae.runs import Spec
+from boardsae.saes import VARIANTS
+from boardsae.stream import Feed, Stream, device_of
+
+TRAINED = [name for name, variant in VARIANTS.items() if not variant.untrained]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return opened(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    for name, recipe in train_sae.saes.RECIPES.items():
+        monkeypatch.setitem(train_sae.saes.RECIPES, name, recipe._replace(batch=256))
+
+
+def spec(variant, rows=256 * 30, **fields):
+    options = {"k": 4} if VARIANTS[variant].sparsity == "k" else {}
+    return Spec("made", variant, fields.pop("options", options), 32, rows, **fields)
+
+
+def weights(folder):
+    return (folder / "sae_weights.safetensors").read_bytes()
+
+
+def test_a_pack_trains_each_as_it_would_alone(task, tmp_path):
+    specs = [spec("standard"), spec("topk"), spec("p_anneal", rows=256 * 17), spec("topk", seed=1)]
+    train_sae.train([(s, tmp_path / f"pack{i}") for i, s in enumerate(specs)], task)
+    for i, s in enumerate(specs):
+        train_sae.train([(s, tmp_path / f"alone{i}")], task)
+        assert weights(tmp_path / f"pack{i}") == weights(tmp_path / f"alone{i}")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_killed_run_ends_with_the_same_bits(name, task, tmp_path, monkeypatch):
+    kl = 0.3 if name == "topk" else 0.0
+    asked_for = spec(name, rows=256 * 12, kl_finetune=kl)
+    train_sae.train([(asked_for, tmp_path / "whole")], task)
+    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    dies_at = 5 + len(name) % 4
+    take = train_sae.Training.take
+
+    def take_or_die(self, batch):
+        if self.step == dies_at:
+            raise Killed
+        take(self, batch)
+
+    monkeypatch.setattr(train_sae.Training, "take", take_or_die)
+    with pytest.raises(Killed):
+        train_sae.train([(asked_for, tmp_path / "killed")], task)
+    monkeypatch.setattr(train_sae.Training, "take", take)
+    assert not runs.is_trained(tmp_path / "killed")
+    train_sae.train([(asked_for, tmp_path / "killed")], task)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_a_run_killed_by_the_system_goes_on(task, tmp_path, monkeypatch):
+    train_sae.train([(spec("topk"), tmp_path / "whole")], task)
+    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    child = os.fork()
+    if not child:
+        checkpoint, saved = train_sae.Run.checkpoint, []
+
+        def checkpoint_or_die(self):
+            saved.append(1)
+            if len(saved) == 9:
+                os._exit(9)
+            checkpoint(self)
+
+        monkeypatch.setattr(train_sae.Run, "checkpoint", checkpoint_or_die)
+        torch.set_num_threads(1)
+        train_sae.train([(spec("topk"), tmp_path / "killed")], task)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    train_sae.train([(spec("topk"), tmp_path / "killed")], task)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_logging_changes_nothing(task, tmp_path, monkeypatch):
+    train_sae.train([(spec("p_anneal"), tmp_path / "seldom")], task)
+    monkeypatch.setattr(train_sae, "LOG_EVERY", 1)
+    train_sae.train([(spec("p_anneal"), tmp_path / "often")], task)
+    assert weights(tmp_path / "seldom") == weights(tmp_path / "often")
+    assert len((tmp_path / "often" / "log.csv").read_text().splitlines()) == 31
+
+
+def test_a_run_is_a_directory_that_says_everything(task, tmp_path):
+    folder = tmp_path / "run"
+    assert train_sae.train([(spec("batch_topk"), folder)], task) == {folder: None}
+    record = json.loads((folder / "boardsae.json").read_text())
+    assert record["steps"] == 30
+    assert record["model"] == task.hashes["model"]
+    config = json.loads((folder / "cfg.json").read_text())
+    assert config["architecture"] == "jumprelu"
+    assert config["metadata"]["training_architecture"] == "batch_topk"
+    assert config["metadata"]["hook_name"] == "blocks.0.hook_resid_post"
+    assert runs.spec_of(folder) == spec("batch_topk")
+    x = Stream(task, Feed(0, 256), CPU).held_out() * record["scale"]
+    sae = dictionary.read(folder)
+    f = sae.encode(x)
+    assert (f != 0).sum(-1).float().mean() == pytest.approx(4, rel=0.05)
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["random", "pca", "neurons", "probe_oracle"])
+def test_dictionaries_that_need_no_training(name, task, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_sae, "FITTED_GAMES", 200)
+    train_sae.train([(spec(name), tmp_path)], task)
+    sae = dictionary.read(tmp_path)
+    if name == "pca":
+        x = Stream(task, Feed(0, 256), CPU).held_out() * 3
+        assert torch.allclose(sae.decode(sae.encode(x)), x, atol=1e-3)
+    assert sae.d == (64 if name == "neurons" else 16)
+
+
+def test_what_is_there_is_not_overwritten(task, tmp_path):
+    train_sae.train([(spec("topk", rows=512), tmp_path)], task)
+    before = weights(tmp_path)
+    with pytest.raises(FileExistsError, match="holds a run with seed 0, not 3"):
+        train_sae.train([(spec("topk", rows=512, seed=3), tmp_path)], task)
+    train_sae.train([(spec("topk", rows=512), tmp_path)], task)
+    assert weights(tmp_path) == before
+    train_sae.train([(spec("topk", rows=512, seed=3), tmp_path)], task, force=True)
+    assert weights(tmp_path) != before
+
+
+def test_a_run_that_loses_its_numbers_fails_alone(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    bad = spec("standard", options={"l1": float("nan")})
+    results = train_sae.train([(bad, tmp_path / "bad"), (spec("topk"), tmp_path / "good")], task)
+    assert "no longer finite at step 1" in results[tmp_path / "bad"]
+    assert "no longer finite" in json.loads((tmp_path / "bad" / "error.json").read_text())["error"]
+    assert results[tmp_path / "good"] is None
+    assert runs.is_trained(tmp_path / "good")
+    assert not runs.is_trained(tmp_path / "bad")
+
+
+def test_steps_are_the_same_from_wherever_they_are_read(task):
+    for needs in ((), ("grad",), ("tail",)):
+        feed = Feed(0, 256, needs)
+        stream = Stream(task, feed, CPU)
+        from_start = [b for b, _ in zip(stream.batches(), range(40), strict=False)]
+        later = next(iter(Stream(task, feed, CPU).batches(33)))
+        assert torch.equal(from_start[33].x, later.x)
+        if "grad" in needs:
+            assert torch.equal(from_start[33].grad, later.grad)
+
+
+def test_the_gradient_is_that_of_the_next_move(task):
+    stream = Stream(task, Feed(0, 256, ("grad",)), CPU)
+    tokens = stream.tokens[:3]
+    x, grad = stream.with_grad(tokens)
+    whole = torch.from_numpy(tokens.astype(np.int64))
+    full = task.model.body(whole[:, :31], 0)
+
+    def loss(x):
+        log_p = task.model.tail(x, 0).log_softmax(-1)
+        played = whole[:, 1:]
+        return -(log_p.gather(-1, played[..., None])[..., 0] * (played != 0)).sum()
+
+    direction = torch.zeros_like(full)
+    direction[1, 4] = torch.randn(16, generator=torch.Generator().manual_seed(0))
+    slope = (loss(full + 2e-3 * direction) - loss(full - 2e-3 * direction)) / 4e-3
+    live = (whole[:, :31] != 0).nonzero()
+    row = ((live[:, 0] == 1) & (live[:, 1] == 4)).nonzero().item()
+    assert torch.allclose((grad[row] * direction[1, 4]).sum(), slope, rtol=0.03)
+    assert torch.allclose(x[row], full[1, 4], atol=1e-5)
+
+
+def test_the_tail_of_the_models_own_activations_is_the_model(task):
+    stream = Stream(task, Feed(0, 256, ("tail",)), CPU)
+    batch = next(stream.batches())
+    assert torch.allclose(batch.tail(batch.x).logits, batch.tail.clean.logits, atol=1e-4)
+    games = stream.order(0)[: stream.games_a_step]
+    tokens = torch.from_numpy(stream.tokens[games][:, :31].astype(np.int64))
+    logits = task.model(tokens)[tokens != 0]
+    assert torch.allclose(batch.tail.clean.logits, logits, atol=1e-4)
+
+
+def test_a_coefficient_is_found_for_an_l0(task, monkeypatch):
+    monkeypatch.setattr(sparsity, "SHORT", 256 * 40)
+    found = sparsity.for_l0(spec("standard", rows=256 * 40), 6.0, task)
+    assert sparsity.l0s([found], task, "cpu")[0] == pytest.approx(6, rel=0.25)
+    assert sparsity.for_l0(spec("topk"), 7.2, task).options["k"] == 7
+    with pytest.raises(ValueError, match="leave --target-l0 out"):
+        sparsity.for_l0(spec("pca"), 7, task)
+    with pytest.raises(ValueError, match="expected --target-l0"):
+        sparsity.for_l0(spec("standard"), 33, task)
+
+
+def test_options_from_words():
+    assert asked.options_from("p_anneal", ["--p-end", "0.5", "--updates=4"], 0.1) == {
+        "p_end": 0.5,
+        "updates": 4,
+        "l1": 0.1,
+    }
+    for words, message in (
+        (["--q", "1"], "no option of topk 'q'; there are k, aux"),
+        (["--k"], "--k lacks a value"),
+        (["--k", "many"], "expected a whole number for --k, got 'many'"),
+        (["7"], "expected an option of topk such as --k, got '7'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            asked.options_from("topk", words)
+    with pytest.raises(ValueError, match="did you mean 'topk'"):
+        asked.options_from("topkk", [])
+    assert asked.layer_of(None, "blocks.2.hook_resid_post", 4) == 2
+    with pytest.raises(ValueError, match=r"expected a hook blocks\.N"):
+        asked.layer_of(None, "blocks.2.mlp", 4)
+    with pytest.raises(ValueError, match="from 0 to 3"):
+        asked.layer_of(7, None, 4)
+    with pytest.raises(ValueError, match="got both"):
+        asked.width_of(128, 5, 5)
+
+
+def test_devices():
+    assert device_of("cpu") == CPU
+    with pytest.raises(ValueError, match="no device 'tpu' here; there are auto"):
+        device_of("tpu")
