@@ -360,8 +360,8 @@ class Scorer:
     def functional(self, x_hat: Tensor, metrics: dict[str, Any], tables: dict[str, Any]) -> None:
         evidence, report = self.evidence, self.evidence.report
         context, found = evidence.model.shape.context, []
-        for number_, batch in enumerate(evidence.batches):
-            first = number_ * len(evidence.batches[0].tokens)
+        for i, batch in enumerate(evidence.batches):
+            first = i * len(evidence.batches[0].tokens)
             games = slice(first, first + len(batch.tokens))
             low, high = np.searchsorted(report.game, [games.start, games.start + len(batch.tokens)])
             at = report.rows[low:high] - np.array([first, 0])

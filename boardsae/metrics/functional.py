@@ -4,6 +4,8 @@ Rows are the positions that have a next move. CE is that of the move played; KL 
 put zeros, or the mean activation, in the same places.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -58,7 +60,7 @@ def by_game(
     return torch.cat([torch.stack([(c * live).sum(1) for c in columns], dim=1), ablations.double()], dim=1)
 
 
-def scores(sums: np.ndarray) -> dict[str, np.ndarray]:
+def scores(sums: Float[np.ndarray, "*place 10"]) -> dict[str, Any]:
     """From sums (..., 10)."""
     rows, ce, ce_spliced, kl, mass, mass_spliced, top, top_spliced, zero, mean = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -77,7 +79,7 @@ def placed(
     moves: Shaped[np.ndarray, "game ply"],
     at: Int[np.ndarray, "row 2"],
     context: int,
-) -> Float[Tensor, "game ply d"]:
+) -> Float[Tensor, "game place d"]:
     """Rows back at their positions, zeros elsewhere."""
     out = rows.new_zeros(len(moves), context, rows.shape[1])
     out[torch.from_numpy(at[:, 0]), torch.from_numpy(at[:, 1] - 1)] = rows

@@ -1,8 +1,10 @@
 """How an SAE codes and rebuilds activations, from sums over games."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 NAMES = ("rows", "active", "sse", "sst", "norm_hat", "dot", "cosine", "ratio")
@@ -30,7 +32,7 @@ def by_game(
     return torch.stack([column.double() for column in columns], dim=1)
 
 
-def scores(sums: np.ndarray) -> dict[str, np.ndarray]:
+def scores(sums: Float[np.ndarray, "*place 8"]) -> dict[str, Any]:
     """From sums (..., 8): each score, as many as there are leading places."""
     rows, active, sse, sst, norm_hat, dot, cosine, ratio = np.moveaxis(sums, -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -43,7 +45,7 @@ def scores(sums: np.ndarray) -> dict[str, np.ndarray]:
         }
 
 
-def density(fired: Float[np.ndarray, " feature"], rows: int) -> dict[str, list[float]]:
+def density(fired: Int[np.ndarray, " feature"], rows: int) -> dict[str, list[float]]:
     """How many features fire on which share of rows: a histogram over log10, silent features apart."""
     edges = np.arange(-6, 0.5, 0.5)
     shares = fired[fired > 0] / rows

@@ -1,0 +1,174 @@
+"""Scores of whole SAEs: what a perfect one and one that predicts the mean get, what is refused, what is kept."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from made_task import opened
+
+from boardsae import scoring, targets, tasks, train_sae
+from boardsae.evidence import Evidence
+from boardsae.metrics import METRICS
+from boardsae.runs import Spec
+from boardsae.score import Checked, Scorer, Subject
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return opened(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture(scope="module")
+def scorer(task):
+    return Scorer(Evidence(task, limit=60))
+
+
+class Both:
+    """Both signs of every dimension: it rebuilds everything."""
+
+    def encode(self, x):
+        return torch.cat([x, -x], 1).relu()
+
+    def decode(self, f):
+        return f[:, :16] - f[:, 16:]
+
+
+class Mean:
+    """Whatever it reads, it answers with the mean."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    def encode(self, x):
+        return torch.zeros(len(x), 3)
+
+    def decode(self, f):
+        return self.mean.expand(len(f), -1)
+
+
+def scores(scorer, coder, directions=None):
+    record = scorer.score(Subject(coder, {"name": "test"}, directions))
+    record.pop("counts")
+    json.dumps(record, allow_nan=False)
+    return {name.split("@")[0]: cell["value"] for name, cell in record["metrics"].items()}, record
+
+
+def test_a_perfect_sae_loses_nothing(scorer):
+    value, record = scores(scorer, Both(), torch.cat([torch.eye(16), -torch.eye(16)]))
+    assert set(record["metrics"]) == set(METRICS)
+    assert value["explained_variance"] == pytest.approx(1)
+    assert value["cosine"] == pytest.approx(1)
+    assert value["reconstruction_bias"] == pytest.approx(1, abs=1e-5)
+    for name in ("ce_increase", "kl_increase", "legal_mass_loss", "top1_legal_loss"):
+        assert value[name] == pytest.approx(0, abs=1e-5)
+    assert value["loss_recovered_zero"] == pytest.approx(1)
+    assert value["l0"] == pytest.approx(16)
+    assert value["max_cosine"] == pytest.approx(0, abs=1e-6)
+    assert record["comparable"] is False
+
+
+def test_predicting_the_mean_explains_nothing(scorer):
+    value, record = scores(scorer, Mean(scorer.evidence.mean))
+    assert value["explained_variance"] == pytest.approx(0, abs=1e-5)
+    assert value["loss_recovered_mean"] == pytest.approx(0, abs=1e-5)
+    assert value["l0"] == 0
+    assert value["coverage"] == 0
+    assert value["cov_x"] == pytest.approx(0, abs=0.02)
+    assert record["metrics"]["reconstruction@1"]["value"] == 0
+
+
+def test_functional_sums_are_those_of_plain_loops(scorer, task):
+    class Half:
+        def encode(self, x):
+            return x.relu()
+
+        def decode(self, f):
+            return 0.5 * f
+
+    value, _ = scores(scorer, Half())
+    report = scorer.evidence.report
+    kl, ce, rows = 0.0, 0.0, 0
+    for moves in report.moves:
+        length = int((moves != 0).sum())
+        tokens = torch.from_numpy(moves[None, :31].astype(np.int64))
+        x = task.model.body(tokens, 0)
+        spliced = 0.5 * x.relu()
+        log_p, log_q = (task.model.tail(v, 0)[0].log_softmax(-1) for v in (x, spliced))
+        for p in range(min(length - 1, 31)):
+            kl += (log_p[p].exp() * (log_p[p] - log_q[p])).sum().item()
+            ce += (log_p[p, moves[p + 1]] - log_q[p, moves[p + 1]]).item()
+            rows += 1
+    assert value["kl_increase"] == pytest.approx(kl / rows, rel=1e-3)
+    assert value["ce_increase"] == pytest.approx(ce / rows, rel=1e-3, abs=1e-5)
+
+
+def test_an_encoder_that_looks_at_its_batch_is_refused(scorer):
+    class Batchy(Both):
+        def encode(self, x):
+            f = super().encode(x)
+            return f * (f > f.mean())
+
+    with pytest.raises(ValueError, match="reads each row by itself; rows 0"):
+        scores(scorer, Batchy())
+
+
+@pytest.mark.parametrize(
+    ("encode", "decode", "message"),
+    [
+        (lambda x: x[:-1], lambda f: f, "expected encode to give 256 rows"),
+        (lambda x: x, lambda f: f[:, :3], "expected decode to give shape"),
+        (lambda x: x * torch.nan, lambda f: f, "expected features that are numbers"),
+        (lambda x: x, lambda f: f * torch.inf, "expected decode to give numbers"),
+    ],
+)
+def test_outputs_of_another_shape_are_refused(scorer, encode, decode, message):
+    coder = type("Odd", (), {"encode": lambda _, x: encode(x), "decode": lambda _, f: decode(f)})()
+    with pytest.raises(ValueError, match=message):
+        Checked(coder, scorer.evidence.select.x)
+
+
+def test_runs_are_scored_once_and_a_broken_one_is_a_row(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "of", lambda _: task.task)
+    monkeypatch.setattr(tasks, "open_task", lambda _: task)
+    monkeypatch.setattr("boardsae.evidence.GAMES", 40)
+    for name in ("one", "two"):
+        train_sae.train([(Spec("made", "random", {"k": 3}, 32, 4096), tmp_path / name)], task)
+    (tmp_path / "two" / "sae_weights.safetensors").write_bytes(b"nothing")
+    rows = dict(scoring.score_targets([str(tmp_path)], "made"))
+    assert rows[str(tmp_path / "one")]["metrics"]["l0@1"]["value"] == pytest.approx(3)
+    assert "is not an SAE" in rows[str(tmp_path / "two")]["error"]
+    written = (tmp_path / "one" / "scores.json").stat().st_mtime_ns
+    with np.load(tmp_path / "one" / "counts.npz", allow_pickle=False) as tables:
+        assert len(tables["detected"]) == 40
+    list(scoring.score_targets([str(tmp_path / "one")], "made"))
+    assert (tmp_path / "one" / "scores.json").stat().st_mtime_ns == written
+    list(scoring.score_targets([str(tmp_path / "one")], "made", force=True))
+    assert (tmp_path / "one" / "scores.json").stat().st_mtime_ns > written
+    lines = list(scoring.table(list(rows.items())))
+    assert "not scored" in lines[2]
+
+
+def test_your_own_sae_by_file_and_factory(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n"
+        "class Mine:\n"
+        "    W_dec = torch.eye(16)\n"
+        "    def encode(self, x): return x.relu()\n"
+        "    def decode(self, f): return f\n"
+        "def broken(): raise RuntimeError('no weights')\n"
+        "made = Mine()\n"
+    )
+    assert targets.made_by(f"{file}:Mine").directions.shape == (16, 16)
+    assert targets.made_by(f"{file}:made").facts["name"] == f"{file}:made"
+    with pytest.raises(ValueError, match="failed: RuntimeError: no weights"):
+        targets.made_by(f"{file}:broken")
+    with pytest.raises(ValueError, match="cannot be loaded: AttributeError"):
+        targets.made_by(f"{file}:other")
+    with pytest.raises(ValueError, match="without encode"):
+        targets.of(3, "three")
+    with pytest.raises(ValueError, match="no runs in"):
+        targets.folders(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no /nowhere"):
+        targets.folders("/nowhere")
