@@ -12,13 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from boardsae.coder import Checked, slices
 from boardsae.evidence import Evidence, Part, family
 from boardsae.metrics import bootstrap
 from boardsae.metrics.counting import LEVELS, Counts
 from boardsae.metrics.detectors import AT_ONCE, by_game, f1
 from boardsae.metrics.supervised import common
-from boardsae.score import Checked, Scorer, Subject, slices
+from boardsae.score import Scorer
 from boardsae.splits import SPLITS
+from boardsae.subject import Subject
 from games.core import play_all
 from games.draw import Picture
 
@@ -300,8 +302,8 @@ def compared(
     squares: dict[str, float] = {}
     for text, amount in zip(moves[1:], change[1:].tolist(), strict=True):
         squares[ends_at(text)] = squares.get(ends_at(text), 0.0) + amount
-    top = (change[1:].abs().topk(min(CHANGES, len(moves) - 1)).indices + 1).tolist()
-    changes = [(moves[move], before[move].item(), after[move].item()) for move in top]
+    top: list[int] = (change[1:].abs().topk(min(CHANGES, len(moves) - 1)).indices + 1).tolist()
+    changes = [(moves[move], float(before[move]), float(after[move])) for move in top]
     return Effect(positions, kl, changes, squares)
 
 

@@ -4,7 +4,7 @@ What has a meaning has a shape or a number too. Inks are classes of the page's s
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 CIVIDIS = ("#00224e", "#26456e", "#575d6d", "#7d7c78", "#a69d75", "#d3c164", "#fee838")
 LESS, MORE = "#1f77b4", "#e08214"  # told apart without colour vision; signs say it too
 SQUARE, MARGIN = 30, 14
+MINUS = "\N{MINUS SIGN}"  # as wide as a plus
 
 
 class Mark(NamedTuple):
@@ -48,7 +49,7 @@ def change_board(values: Mapping[str, float], size: int, upward: bool, title: st
         strength = min(abs(value) / full, 1.0) if full else 0.0
         fill = f'fill="{MORE if value > 0 else LESS}" fill-opacity="{0.9 * strength:.2f}"'
         hundredths = round(100 * value)
-        text = f"{hundredths:+d}".replace("-", "−") if hundredths else ""
+        text = f"{hundredths:+d}".replace("-", MINUS) if hundredths else ""
         cells[square] = (fill, text, "#111" if strength > 0.45 else "")
     return board(cells, size, upward, title)
 
@@ -103,12 +104,9 @@ def frontier(marks: Sequence[Mark], levels: Mapping[str, float], title: str) -> 
     known = [mark for mark in marks if mark.x > 0]
     if not known:
         return ""
-    spans = [math.log10(mark.x) for mark in known]
+    spans, heights = [math.log10(mark.x) for mark in known], [*(mark.y for mark in known), *levels.values()]
     x_low, x_high = min(spans) - 0.1, max(spans) + 0.1
-    ticks = nice(
-        min([mark.y for mark in known] + [*levels.values()]),
-        max([mark.y for mark in known] + [*levels.values()]),
-    )
+    ticks = nice(min(heights), max(heights))
     y_low, y_high = ticks[0], ticks[-1]
     at_x = lambda x: left + (wide - left - 8) * (math.log10(x) - x_low) / (x_high - x_low)  # noqa: E731
     at_y = lambda y: 8 + (high - bottom - 8) * (y_high - y) / (y_high - y_low)  # noqa: E731
@@ -116,9 +114,8 @@ def frontier(marks: Sequence[Mark], levels: Mapping[str, float], title: str) -> 
     for tick in ticks:
         parts.append(f'<path class="grid" d="M{left} {at_y(tick):.1f}H{wide - 8}"/>')
         parts.append(f'<text class="tick end" x="{left - 6}" y="{at_y(tick) + 4:.1f}">{tick:.6g}</text>')
-    for power in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000):
-        if x_low <= math.log10(power) <= x_high:
-            parts.append(f'<text class="tick middle" x="{at_x(power):.1f}" y="{high - 8}">{power}</text>')
+    for l0 in l0s(10**x_low, 10**x_high):
+        parts.append(f'<text class="tick middle" x="{at_x(l0):.1f}" y="{high - 8}">{l0:g}</text>')
     parts += _levels(levels, at_y, left, wide - 8)
     for line in dict.fromkeys(mark.line for mark in known):
         joined = sorted((mark.x, mark.y) for mark in known if mark.line == line)
@@ -132,9 +129,10 @@ def frontier(marks: Sequence[Mark], levels: Mapping[str, float], title: str) -> 
     return "".join([*parts, "</svg>"])
 
 
-def _levels(levels: Mapping[str, float], at_y: object, left: float, right: float) -> list[str]:
+def _levels(
+    levels: Mapping[str, float], at_y: Callable[[float], float], left: float, right: float
+) -> list[str]:
     """Dashed lines; a label that would fall on another one moves up."""
-    assert callable(at_y)
     parts, taken = [], math.inf
     for name, value in sorted(levels.items(), key=lambda item: item[1]):
         y = at_y(value)
@@ -142,6 +140,18 @@ def _levels(levels: Mapping[str, float], at_y: object, left: float, right: float
         parts.append(f'<path class="level" d="M{left} {y:.1f}H{right}"/>')
         parts.append(f'<text class="tick end" x="{right}" y="{taken:.1f}">{escape(name)}</text>')
     return parts
+
+
+def l0s(low: float, high: float) -> list[float]:
+    """Round numbers between two others, as many as are easily read along a logarithmic axis."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for units in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        found = [
+            unit * 10**decade for decade in decades for unit in units if low <= unit * 10**decade <= high
+        ]
+        if len(found) >= 4:
+            break
+    return found
 
 
 def nice(low: float, high: float) -> list[float]:
@@ -157,15 +167,18 @@ def nice(low: float, high: float) -> list[float]:
 
 
 def strip(value: float, low: float | None, high: float | None, beside: Mapping[str, float]) -> str:
-    """A value and its interval on a line between the lowest and the highest of itself and its company."""
+    """A value and its interval on a line between the lowest and the highest of itself and its lettered company."""
     wide, ends = 200, [value, *beside.values()]
     least, most = min(0.0, *ends), max(ends)
-    at = lambda x: 6 + (wide - 12) * (x - least) / ((most - least) or 1)  # noqa: E731
+    at = lambda x: 8 + (wide - 16) * (x - least) / ((most - least) or 1)  # noqa: E731
     told = ", ".join(f"{name} {each:.3g}" for name, each in beside.items())
-    parts = [f'<svg class="strip" role="img" viewBox="0 0 {wide} 18"><title>{escape(told)}</title>']
-    parts.append(f'<path class="axis" d="M6 9H{wide - 6}"/>')
-    for name, each in beside.items():
-        parts.append(f'<path class="level" d="M{at(each):.1f} 3v12"><title>{escape(name)}</title></path>')
+    parts = [f'<svg class="strip" role="img" viewBox="0 0 {wide} 28"><title>{escape(told)}</title>']
+    parts.append(f'<path class="axis" d="M8 9H{wide - 8}"/>')
+    taken = -math.inf
+    for name, each in sorted(beside.items(), key=lambda item: item[1]):
+        taken = max(at(each), taken + 8)  # letters stand beside each other
+        parts.append(f'<path class="level" d="M{at(each):.1f} 4v10"/>')
+        parts.append(f'<text class="tick middle" x="{taken:.1f}" y="25">{escape(name)}</text>')
     if low is not None and high is not None:
         parts.append(f'<path class="span" d="M{at(max(low, least)):.1f} 9H{at(min(high, most)):.1f}"/>')
     return "".join([*parts, f'<circle class="point own" cx="{at(value):.1f}" cy="9" r="4.5"/></svg>'])
@@ -181,5 +194,6 @@ def scale() -> str:
     )
     return (
         '<svg class="scale" role="img" viewBox="0 0 180 24"><title>less to more</title>'
-        f'{boxes}<text class="tick" x="0" y="22">− less</text><text class="tick end" x="180" y="22">more +</text></svg>'
+        f'{boxes}<text class="tick" x="0" y="22">{MINUS} less</text>'
+        '<text class="tick end" x="180" y="22">more +</text></svg>'
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from boardsae import charts, files
-from boardsae.cards import Card, Effect
+from boardsae.cards import Card, Effect, Estimate
 from boardsae.metrics import METRICS
 from boardsae.report import Report, board_groups, squares, values
 from games import draw
@@ -17,10 +17,11 @@ HEADLINE = (
     *("explained_variance@1", "kl_increase@1", "l0@1", "alive@1"),
 )
 FRONTIERS = ("coverage@1", "cov_x@1", "reconstruction@1", "explained_variance@1")
-LINES = ("always_on", "clock", "probe_oracle")  # controls across a frontier
+LINES = {"always_on": "a", "clock": "c", "probe_oracle": "p"}  # controls that are drawn, and their letters
+STRIPS = ("coverage@1", "cov_x@1", "found@1", "reconstruction@1", "explained_variance@1", "kl_increase@1")
 ARROWS = {"up": "↑", "down": "↓", "": ""}
 WEAK = 0.2  # a difference of shares that is not drawn as strong, however small the others are
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 class Cell(NamedTuple):
@@ -58,8 +59,8 @@ def html(reports: Sequence[Report]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = lambda make: lambda *given: Markup(make(*given))  # noqa: E731, S704 - SVG, whose makers escape
-    pages.filters |= {"figure": figure, "interval": interval}
+    drawn = lambda make: lambda *given: Markup(make(*given))  # noqa: E731 - SVG, whose makers escape
+    pages.filters |= {"figure": figure, "interval": interval, "span": span, "percent": percent}
     pages.globals |= {
         "METRICS": METRICS,
         "ARROWS": ARROWS,
@@ -67,7 +68,7 @@ def html(reports: Sequence[Report]) -> str:
         "identity": identity,
         "groups": board_groups,
         "strip": drawn(strip),
-        "frontiers": lambda: [Markup(each) for each in frontiers(reports)],
+        "frontiers": lambda: [(title, Markup(chart)) for title, chart in frontiers(reports)],
         "found": drawn(found_board),
         "map": drawn(map_board),
         "example": drawn(example_board),
@@ -86,10 +87,23 @@ def figure(value: float | None) -> str:
     """A number as short as it can be read."""
     if value is None:
         return NOTHING
-    if value == int(value) and abs(value) >= 2 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    places = 1 if abs(value) >= 10 else 3 if abs(value) >= 0.01 or value == 0 else 4
-    return f"{value:.{places}f}".replace("-", "−")
+    if value == int(value) or abs(value) >= 100:
+        return minus(f"{value:,.0f}")
+    places = 1 if abs(value) >= 10 else 3 if abs(value) >= 0.01 else 4
+    return minus(f"{value:.{places}f}".replace("-0.0000", "0.0000"))
+
+
+def minus(text: str) -> str:
+    return text.replace("-", charts.MINUS)
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.0f}%"
+
+
+def span(estimate: Estimate) -> str:
+    """The interval of a share, in hundredths as well."""
+    return f"{100 * estimate.low:.0f}\N{EN DASH}{100 * estimate.high:.0f}"
 
 
 def interval(cell: dict[str, Any]) -> str:
@@ -108,43 +122,37 @@ def identity(reports: Sequence[Report], report: Report, feature: int) -> str:
 
 def strip(report: Report, metric: str) -> str:
     """Where the metric lies between the lowest and highest of itself and some controls."""
-    cell = report.record["metrics"].get(metric, {})
-    beside = {
-        record["subject"]["name"]: record["metrics"][metric]["value"]
-        for record in report.controls
-        if record["subject"]["name"] in LINES and record["metrics"].get(metric, {}).get("value") is not None
-    }
-    if cell.get("value") is None or not beside:
+    cell = report.record["metrics"][metric]
+    beside = {LINES[name]: value for name, value in levels(report, metric).items()}
+    if metric not in STRIPS or cell["value"] is None or not beside:
         return ""
-    return charts.strip(cell["value"], cell.get("low"), cell.get("high"), beside)
+    return charts.strip(cell["value"], cell["low"], cell["high"], beside)
 
 
-def frontiers(reports: Sequence[Report]) -> Iterator[str]:
+def levels(report: Report, metric: str) -> dict[str, float]:
+    """What the controls that are drawn have of a metric."""
+    held = {record["subject"]["name"]: values(record).get(metric) for record in report.controls}
+    return {name: value for name in LINES if (value := held.get(name)) is not None}
+
+
+def frontiers(reports: Sequence[Report]) -> Iterator[tuple[str, str]]:
     """The metrics of all runs of the task over L0, those of the page marked."""
+    known = [each for report in reports for each in report.neighbours]
     for metric in FRONTIERS:
-        marks: dict[str, charts.Mark] = {}
-        for report in reports:
-            own = values(report.record)
-            line = report.record["subject"].get("variant", report.name)
-            if metric in own and "l0@1" in own:
-                marks[report.name] = charts.Mark(own["l0@1"], own[metric], report.name, line, own=True)
-            for each in report.neighbours:
-                if not each.control and metric in each.values and "l0@1" in each.values:
-                    mark = charts.Mark(each.values["l0@1"], each.values[metric], each.name, each.variant)
-                    marks.setdefault(each.name, mark)
-        levels = {
-            record["subject"]["name"]: record["metrics"][metric]["value"]
-            for record in reports[0].controls
-            if record["subject"]["name"] in LINES
-            and record["metrics"].get(metric, {}).get("value") is not None
+        marks = {
+            each.name: charts.Mark(each.values["l0@1"], each.values[metric], each.name, each.line, each.own)
+            for each in sorted(known, key=lambda each: each.own)  # what is marked wins
+            if metric in each.values and "l0@1" in each.values
         }
         if marks:
-            yield charts.frontier(list(marks.values()), levels, f"{METRICS[metric].title} over L0")
+            title = METRICS[metric].title
+            yield title, charts.frontier(list(marks.values()), levels(reports[0], metric), f"{title} over L0")
 
 
-def found_board(report: Report, group: str, score: str) -> str:
-    by_square = squares(report.record, [group], score)
-    title = f"{'F1 of the best feature' if score == 'f1' else 'F1 of a linear probe'}, {group} at every square"
+def found_board(report: Report, groups: Sequence[str], score: str) -> str:
+    by_square = squares(report.record, groups, score)
+    whose = "the best feature" if score == "f1" else "a linear probe"
+    title = f"F1 of {whose} for {' and '.join(groups)} at every square"
     return charts.found_board(by_square, *shape(report.game), title)
 
 
@@ -157,7 +165,7 @@ def map_board(report: Report, card: Card, title: str) -> str:
     return charts.change_board(card.maps[title], *shape(report.game), text, full)
 
 
-def example_board(report: Report, card: Card, place: int) -> str:
+def example_board(card: Card, place: int) -> str:
     example = card.examples[place]
     title = f"Game {example.game} after {example.ply} plies, {example.to_move} to move"
     return draw.svg(example.picture, title=title).replace(' xmlns="http://www.w3.org/2000/svg"', "")
@@ -200,7 +208,7 @@ def columns_of(reports: Sequence[Report]) -> Iterator[Column]:
             Column(f"F1 {side}", f"of the best feature of {side}, chosen on select, judged on report")
             for side in "AB"
         )
-        yield Column("B − A", "difference of F1")
+        yield Column(f"B {charts.MINUS} A", "difference of F1")
         yield from (Column(f"phi {side}", "within-ply correlation; 0 for any clock") for side in "AB")
     else:
         yield Column("F1", "of the best feature, chosen on select, judged on report")
@@ -230,7 +238,10 @@ def rows(reports: Sequence[Report]) -> Iterator[list[Cell]]:
             row += [number(held["f1"], True) for held in each]
             row += [Cell(signed(gain), gain), *(number(held["phi"]) for held in each)]
         else:
-            row += [number(first["f1"], True), *(number(first[name]) for name in ("precision", "recall", "mcc"))]
+            row += [
+                number(first["f1"], True),
+                *(number(first[name]) for name in ("precision", "recall", "mcc")),
+            ]
             row.append(number(first["phi"]))
         row += [number(first[name]) for name in ("ceiling", "base_rate", "always_on")]
         for held, report, there in zip(each, reports, shown, strict=True):
@@ -241,9 +252,9 @@ def rows(reports: Sequence[Report]) -> Iterator[list[Cell]]:
 
 
 def number(value: float | None, bar: bool = False) -> Cell:
-    text = NOTHING if value is None else f"{value:.3f}".replace("-", "−")
+    text = NOTHING if value is None else minus(f"{value:.3f}")
     return Cell(text, value, bar=value if bar else None)
 
 
 def signed(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:+.3f}".replace("-", "−")
+    return NOTHING if value is None else minus(f"{value:+.3f}")

@@ -16,7 +16,7 @@ from boardsae.runs import Spec
 from games.core import no_such
 
 ROWS = 500_000
-SPARSITIES = {"standard": (0.1, 0.27), "p_anneal": (0.09, 0.2), "topk": (12, 48), "mutual_choice": (12, 48)}
+SPARSITIES = {"standard": (0.1, 0.32), "p_anneal": (0.1, 0.24), "topk": (12, 48), "mutual_choice": (12, 48)}
 AT = (20.0, 40.0)  # L0s that lie between the two sparsities of each
 
 

@@ -1,4 +1,4 @@
-"""The facts of a report: an SAE's record, what it is read beside, and what its best features do. Nothing is drawn here."""
+"""The facts of a report: an SAE's record, what it is read beside, what its best features do. Nothing is drawn here."""
 
 import re
 from collections.abc import Sequence
@@ -6,23 +6,23 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from boardsae import records, scoring, targets, tasks
+from boardsae import entries, records, scoring, targets, tasks
 from boardsae.cards import Card, cards
-from boardsae.evidence import BOARD, PAPER_BOARD, Evidence, family
+from boardsae.evidence import BOARD, family
 from boardsae.progress import progress, say
-from boardsae.score import Subject
+from boardsae.subject import Subject
 from games.core import Game
 
 TOP = 50
 
 
 class Neighbour(NamedTuple):
-    """A run or a control of the same task, as far as a frontier shows it."""
+    """A run of the same task, as far as a frontier shows it. Those of one line differ in sparsity alone."""
 
     name: str
-    variant: str
-    control: bool
+    line: str
     values: dict[str, float]  # by metric
+    own: bool = False  # the SAE of the report
 
 
 class Report(NamedTuple):
@@ -47,14 +47,14 @@ def reports(asked: Sequence[str], task: str = tasks.DEFAULT, top: int = TOP) -> 
     made = []
     for folder, subject in waiting:
         record = record_of(desk, folder, subject)
-        root = results_of(folder, record["task"])
+        name, root = name_of(subject, folder), results_of(folder, record["task"])
         made.append(
             Report(
-                name_of(subject, folder),
+                name,
                 desk.opened.dataset.game,
                 record,
                 controls_in(root, record),
-                neighbours(root, record),
+                neighbours(root, record["task"], folder, Neighbour(name, name, values(record), own=True)),
                 cards(desk.scorer(subject), subject, top),
             )
         )
@@ -109,26 +109,24 @@ def controls_in(root: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in known if each["hashes"] == record["hashes"] and each["layer"] == record["layer"]]
 
 
-def neighbours(root: Path, record: dict[str, Any]) -> list[Neighbour]:
-    """All scored runs of the task on the same model and games, the SAE itself left out."""
+def neighbours(root: Path, task: str, folder: Path | None, own: Neighbour) -> list[Neighbour]:
+    """All scored runs of the task on the same model and games as most of them, the SAE itself among them."""
     try:
-        found = records.find(root).of(record["task"]).runs
+        found = records.find(root).of(task)
     except (FileNotFoundError, ValueError):  # nothing is there to stand beside
-        return []
-    return [
+        return [own]
+    made = [
         Neighbour(
-            str(run.path.name if run.control else run.path.relative_to(root)),
-            variant(run),
-            run.control,
+            str(run.path.relative_to(root)),
+            f"{entry.name} seed={run.seed}",
             values(run.record),
+            folder is not None and run.path.samefile(folder),
         )
-        for run in found
-        if run.record["hashes"] == record["hashes"] and run.record["subject"] != record["subject"]
+        for entry in entries.entries(found)
+        for run in entry.runs
+        if not run.control
     ]
-
-
-def variant(run: records.Run) -> str:
-    return str(run.record["subject"].get("variant") or run.record["subject"]["name"])
+    return made if any(each.own for each in made) else [*made, own]
 
 
 def values(record: dict[str, Any]) -> dict[str, float]:

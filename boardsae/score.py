@@ -11,46 +11,28 @@
 `counts.npz` holds the tables by game, from which every interval can be made again.
 """
 
-import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from boardsae import Broken, runs
+from boardsae import runs
+from boardsae.coder import Checked, blocks, slices
 from boardsae.evidence import Evidence, Part
 from boardsae.metrics import bootstrap, chance, functional, geometry, paper, supervised, unsupervised
+from boardsae.metrics.cells import absent, number, summed, valued
 from boardsae.metrics.counting import LEVELS, Counts, codes_of, count
 from boardsae.metrics.detectors import Choice, best_by_f1, by_game
 from boardsae.probes import best_fit, best_thresholds
+from boardsae.subject import Subject
 
 SCHEMA = 1
-ROWS = 8192  # encoded at once
 PERMUTATIONS = 10  # for the null of cov_x; fewer where their tables would need more than NULL_BYTES
 NULL_BYTES = 400_000_000
 PROBED = 2000  # training games of the probes
-
-
-@runtime_checkable
-class Coder(Protocol):
-    """All that an SAE needs in order to be scored. Each row by itself."""
-
-    def encode(self, x: Tensor, /) -> Tensor: ...
-    def decode(self, f: Tensor, /) -> Tensor: ...
-
-
-class Subject(NamedTuple):
-    """What is scored; `directions` are its decoder's, where it has some."""
-
-    coder: Coder
-    facts: dict[str, Any]
-    directions: Float[Tensor, "feature d"] | None = None
-    decodes: bool = True
 
 
 class Ceiling(NamedTuple):
@@ -409,75 +391,6 @@ class Scorer:
         }
 
 
-class Checked:
-    """A coder whose shapes and rows are watched: what it says of a row must not depend on the others."""
-
-    def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
-        self.coder, self.d = coder, x.shape[1]
-        some = x[:: max(1, len(x) // 256)][:256]
-        together = self.encode(some)
-        self.features = together.shape[1]
-        alone = torch.cat([self.encode(half) for half in (some[:7], some[7:8], some[8:].flip(0))])
-        alone[8:] = alone[8:].flip(0)
-        size = together.abs().max().item() or 1.0
-        differing = ((together - alone).abs().amax(1) > 1e-3 * size).nonzero()[:, 0]
-        if len(differing) > 2:  # a tie may fall either way
-            rows = ", ".join(map(str, differing[:5].tolist()))
-            raise ValueError(
-                f"expected an encoder that reads each row by itself; rows {rows} change with what else is in the batch"
-            )
-        self.decode(together, some)
-
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        f = torch.as_tensor(self.coder.encode(x)).detach().float()
-        if f.ndim != 2 or len(f) != len(x):
-            raise ValueError(f"expected encode to give {len(x)} rows of features, got shape {tuple(f.shape)}")
-        if not torch.isfinite(f.sum()):
-            raise ValueError("expected features that are numbers, got values that are not finite")
-        return f
-
-    @torch.no_grad()
-    def decode(self, f: Tensor, x: Tensor) -> Tensor:
-        x_hat = torch.as_tensor(self.coder.decode(f)).detach().float()
-        if x_hat.shape != x.shape:
-            raise ValueError(f"expected decode to give shape {tuple(x.shape)}, got {tuple(x_hat.shape)}")
-        if not torch.isfinite(x_hat.sum()):
-            raise ValueError("expected decode to give numbers, got values that are not finite")
-        return x_hat
-
-
-def slices(rows: int) -> list[slice]:
-    return [slice(first, min(first + ROWS, rows)) for first in range(0, rows, ROWS)]
-
-
-def blocks(coder: Checked, x: Float[Tensor, "row d"]):
-    """Features of some rows at a time."""
-    for some in slices(len(x)):
-        yield coder.encode(x[some]).numpy()
-
-
-def number(value: Any) -> float | None:
-    """For JSON, which has no nan."""
-    return float(value) if math.isfinite(value) else None
-
-
-def valued(value: Any, draws: np.ndarray, split: str) -> dict[str, Any]:
-    """A metric's cell: its value and interval."""
-    low, high = bootstrap.interval(draws)
-    if number(value) is None:
-        return absent("it has no denominator: nothing to divide by in these games")
-    return {"value": number(value), "low": number(low), "high": number(high), "split": split, "reason": None}
-
-
-def summed(table: np.ndarray, statistic: bootstrap.Statistic, split: str) -> dict[str, Any]:
-    return valued(statistic(table.sum(0)), bootstrap.draws(table, statistic), split)
-
-
-def absent(reason: str) -> dict[str, Any]:
-    return {"value": None, "low": None, "high": None, "split": None, "reason": reason}
-
-
 def header(evidence: Evidence, subject: Subject) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
@@ -491,24 +404,3 @@ def header(evidence: Evidence, subject: Subject) -> dict[str, Any]:
         "rows": len(evidence.report.x),
         "made_with": runs.surroundings(),
     }
-
-
-def read_run(folder: Path) -> Subject:
-    """The SAE of a run directory."""
-    from boardsae import dictionary
-
-    spec = runs.spec_of(folder)
-    if not runs.is_trained(folder):
-        raise ValueError(f"{folder} is not trained; the command that began it goes on with it")
-    sae = dictionary.read(folder)
-    import dataclasses
-
-    facts = {"name": spec.variant, **dataclasses.asdict(spec)}
-    return Subject(sae, facts, sae.saved.tensors["W_dec"])
-
-
-def check_width(subject: Subject, evidence: Evidence) -> None:
-    if subject.directions is not None and (d := subject.directions.shape[1]) != (
-        wanted := evidence.report.x.shape[1]
-    ):
-        raise Broken(f"expected an SAE of width {wanted}, that of the activations, got {d}")

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from boardsae import Broken, runs, tasks
+from boardsae.coder import Coder
 from boardsae.evidence import Evidence
 from boardsae.files import read_json, write_json
 from boardsae.metrics import METRICS
 from boardsae.progress import progress, say
-from boardsae.score import Coder, Scorer, Subject, check_width
+from boardsae.score import Scorer
+from boardsae.subject import Subject, check_width
 from boardsae.targets import of, subjects
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from boardsae import runs
-from boardsae.score import Coder, Subject, read_run
+from boardsae.coder import Coder
+from boardsae.subject import Subject, read_run
 
 
 def folders(target: str) -> list[Path]:

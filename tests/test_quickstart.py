@@ -34,7 +34,7 @@ def played(monkeypatch, tmp_path):
     def score_targets(targets, task):
         for target in targets:
             spec = runs.spec_of(folder := tmp_path / target)
-            l0 = {0.1: 50.0, 0.27: 15.0}.get(spec.options.get("l1"), spec.options.get("k"))
+            l0 = {0.1: 50.0, 0.32: 15.0}.get(spec.options.get("l1"), spec.options.get("k"))
             record = record_of(spec.variant, float(l0), spec.seed, task=task)
             asked["scored"].append(folder)
             if spec.variant in asked.get("unscorable", ()):
@@ -48,7 +48,7 @@ def played(monkeypatch, tmp_path):
     monkeypatch.setattr(quickstart.tasks, "open_task", lambda task: task)
     monkeypatch.setattr(quickstart, "Evidence", lambda opened: opened)
     monkeypatch.setattr(quickstart.controls, "records", lambda _, out: write_controls(out))
-    monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.1, 0.27), "topk": (12, 48)})
+    monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.1, 0.32), "topk": (12, 48)})
     monkeypatch.setattr(quickstart.figures, "draw_all", lambda _, folder: [folder / "frontier.png"])
     monkeypatch.chdir(tmp_path)
     return asked

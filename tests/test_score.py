@@ -8,10 +8,12 @@ import torch
 from made_task import opened
 
 from boardsae import scoring, targets, tasks, train_sae
+from boardsae.coder import Checked
 from boardsae.evidence import Evidence
 from boardsae.metrics import METRICS
 from boardsae.runs import Spec
-from boardsae.score import Checked, Scorer, Subject
+from boardsae.score import Scorer
+from boardsae.subject import Subject
 
 
 @pytest.fixture(scope="module")

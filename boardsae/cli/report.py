@@ -1,0 +1,40 @@
+"""The report page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boardsae.cli.app import app
+from boardsae.cli.saes import TaskName
+from boardsae.progress import say
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="A run, or file.py:factory.")]
+
+
+@app.command()
+def report(
+    target: Target,
+    beside: Annotated[
+        str | None, typer.Argument(metavar="[TARGET2]", help="Another one, to be laid beside it.")
+    ] = None,
+    task: TaskName = "othello6-v1",
+    top: Annotated[int, typer.Option(help="Features that get a card.")] = 50,
+    out: Annotated[
+        Path | None, typer.Option(help="The page [default: report.html in the run, or here for two].")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what --out holds.")] = False,
+) -> None:
+    """Look at what an SAE found: one HTML page with its scores and, for its best features, boards.
+
+    The page needs no network and no server. A run without scores is scored first.
+    """
+    from boardsae import page
+    from boardsae import report as facts
+
+    path = out or (Path(target) if beside is None and Path(target).is_dir() else Path()) / "report.html"
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; --force replaces it")
+    page.write(facts.reports([each for each in (target, beside) if each is not None], task, top), path, force)
+    print(path)
+    say(f"next: open {path} in a browser")

@@ -1,0 +1,67 @@
+"""Anything with encode and decode, and what is asked of it before it is scored."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+ROWS = 8192  # encoded at once
+
+
+@runtime_checkable
+class Coder(Protocol):
+    """All that an SAE needs in order to be scored. Each row by itself."""
+
+    def encode(self, x: Tensor, /) -> Tensor: ...
+    def decode(self, f: Tensor, /) -> Tensor: ...
+
+
+class Checked:
+    """A coder whose shapes and rows are watched: what it says of a row must not depend on the others."""
+
+    def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
+        self.coder, self.d = coder, x.shape[1]
+        some = x[:: max(1, len(x) // 256)][:256]
+        together = self.encode(some)
+        self.features = together.shape[1]
+        alone = torch.cat([self.encode(half) for half in (some[:7], some[7:8], some[8:].flip(0))])
+        alone[8:] = alone[8:].flip(0)
+        size = together.abs().max().item() or 1.0
+        differing = ((together - alone).abs().amax(1) > 1e-3 * size).nonzero()[:, 0]
+        if len(differing) > 2:  # a tie may fall either way
+            rows = ", ".join(map(str, differing[:5].tolist()))
+            raise ValueError(
+                f"expected an encoder that reads each row by itself; rows {rows} change with what else is in the batch"
+            )
+        self.decode(together, some)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        f = torch.as_tensor(self.coder.encode(x)).detach().float()
+        if f.ndim != 2 or len(f) != len(x):
+            raise ValueError(f"expected encode to give {len(x)} rows of features, got shape {tuple(f.shape)}")
+        if not torch.isfinite(f.sum()):
+            raise ValueError("expected features that are numbers, got values that are not finite")
+        return f
+
+    @torch.no_grad()
+    def decode(self, f: Tensor, x: Tensor) -> Tensor:
+        x_hat = torch.as_tensor(self.coder.decode(f)).detach().float()
+        if x_hat.shape != x.shape:
+            raise ValueError(f"expected decode to give shape {tuple(x.shape)}, got {tuple(x_hat.shape)}")
+        if not torch.isfinite(x_hat.sum()):
+            raise ValueError("expected decode to give numbers, got values that are not finite")
+        return x_hat
+
+
+def slices(rows: int) -> list[slice]:
+    return [slice(first, min(first + ROWS, rows)) for first in range(0, rows, ROWS)]
+
+
+def blocks(coder: Checked, x: Float[Tensor, "row d"]) -> Iterator[np.ndarray]:
+    """Features of some rows at a time."""
+    for some in slices(len(x)):
+        yield coder.encode(x[some]).numpy()

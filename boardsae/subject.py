@@ -1,0 +1,38 @@
+"""What is scored: a coder, what is known of it, its directions."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from boardsae import Broken, dictionary, runs
+from boardsae.coder import Coder
+from boardsae.evidence import Evidence
+
+
+class Subject(NamedTuple):
+    """What is scored; `directions` are its decoder's, where it has some."""
+
+    coder: Coder
+    facts: dict[str, Any]
+    directions: Float[Tensor, "feature d"] | None = None
+    decodes: bool = True
+
+
+def read_run(folder: Path) -> Subject:
+    """The SAE of a run directory."""
+    spec = runs.spec_of(folder)
+    if not runs.is_trained(folder):
+        raise ValueError(f"{folder} is not trained; the command that began it goes on with it")
+    sae = dictionary.read(folder)
+    facts = {"name": spec.variant, **dataclasses.asdict(spec)}
+    return Subject(sae, facts, sae.saved.tensors["W_dec"])
+
+
+def check_width(subject: Subject, evidence: Evidence) -> None:
+    if subject.directions is not None and (d := subject.directions.shape[1]) != (
+        wanted := evidence.report.x.shape[1]
+    ):
+        raise Broken(f"expected an SAE of width {wanted}, that of the activations, got {d}")
