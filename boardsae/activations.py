@@ -24,7 +24,7 @@ def scored_rows(moves: Shaped[np.ndarray, "game ply"], context: int) -> Int[np.n
 
 
 def scored_characters(
-    at: Int[np.ndarray, "game row"], context: int
+    at: Int[np.ndarray, "game played"], context: int
 ) -> tuple[Int[np.ndarray, "row 2"], Int[np.ndarray, " row"]]:
     """The rows of games read as text, and the character at which the model holds each."""
     game, ply = np.nonzero((at >= 0) & (at < context) & (np.arange(at.shape[1]) > 0))

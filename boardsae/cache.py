@@ -33,7 +33,7 @@ class CachedStream(Stream):
     ):
         if feed.needs:
             raise ValueError(
-                f"expected SAEs that need no more than activations, got needs {', '.join(feed.needs)}; leave --cache out"
+                f"expected SAEs that need activations alone, got needs {', '.join(feed.needs)}; leave --cache out"
             )
         super().__init__(opened, feed, device)
         places = self.order(0)

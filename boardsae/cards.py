@@ -121,7 +121,7 @@ def cards(scorer: Scorer, subject: Subject, top: int) -> list[Card]:
                 float(f[fired, place].mean()) if fired.any() else 0.0,
                 detections[place],
                 {title: named(evidence, group, values[place]) for (title, group), values in maps},
-                [example(evidence, row, f[row, place]) for row in strongest(report, f[:, place], EXAMPLES)],
+                [example(evidence, row, float(f[row, place])) for row in strongest(report, f[:, place], EXAMPLES)],
                 histogram(f[:, place], first),
                 by_ply(report, fired),
                 effect(evidence, coder, subject, feature, f[:, place]),
@@ -241,7 +241,7 @@ def example(evidence: Evidence, row: int, activation: float) -> Example:
     first, second = ("white", "black") if family(dataset.game.name) == "chess" else ("black", "white")
     moves_first = report.truth[row, evidence.members(f"{first}_to_move")[0]]
     picture = dataset.game.picture(state)._replace(hints=())
-    return Example(float(activation), number, ply, first if moves_first else second, picture)
+    return Example(activation, number, ply, first if moves_first else second, picture)
 
 
 def histogram(f: Float[np.ndarray, " row"], holds: Bool[np.ndarray, " row"]) -> Histogram:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 CIVIDIS = ("#00224e", "#26456e", "#575d6d", "#7d7c78", "#a69d75", "#d3c164", "#fee838")
-LESS, MORE = "#1f77b4", "#e08214"  # told apart without colour vision; signs say it too
+LESS, MORE = "#4a98d0", "#e08214"  # told apart without colour vision; signs say it too
 SQUARE, MARGIN = 30, 14
 MINUS = "\N{MINUS SIGN}"  # as wide as a plus
 
@@ -50,12 +50,12 @@ def change_board(values: Mapping[str, float], size: int, upward: bool, title: st
         fill = f'fill="{MORE if value > 0 else LESS}" fill-opacity="{0.9 * strength:.2f}"'
         hundredths = round(100 * value)
         text = f"{hundredths:+d}".replace("-", MINUS) if hundredths else ""
-        cells[square] = (fill, text, "#111" if strength > 0.45 else "")
+        cells[square] = (fill, text, "#111")
     return board(cells, size, upward, title)
 
 
 def board(cells: Mapping[str, tuple[str, str, str]], size: int, upward: bool, title: str) -> str:
-    """Squares with a fill, a text and its ink; without an ink, that of the page."""
+    """Squares with a fill, a text and its ink."""
     side = SQUARE * size
     parts = [
         f'<svg class="squares" role="img" viewBox="0 0 {side + MARGIN} {side + MARGIN}">',
@@ -67,8 +67,9 @@ def board(cells: Mapping[str, tuple[str, str, str]], size: int, upward: bool, ti
         y = SQUARE * (size - int(square[1]) if upward else int(square[1]) - 1)
         parts.append(f'<rect x="{x}" y="{y}" width="{SQUARE}" height="{SQUARE}" {fill}/>')
         if text:
-            look = f' fill="{ink}"' if ink else ' class="ink"'
-            parts.append(f'<text x="{x + SQUARE / 2:g}" y="{y + SQUARE / 2 + 4:g}"{look}>{text}</text>')
+            parts.append(
+                f'<text fill="{ink}" x="{x + SQUARE / 2:g}" y="{y + SQUARE / 2 + 4:g}">{text}</text>'
+            )
     lines = "".join(f"M{SQUARE * i} 0v{side}M0 {SQUARE * i}h{side}" for i in range(size + 1))
     parts.append(f'<path class="grid" d="{lines}"/>')
     for i in range(size):
@@ -100,7 +101,7 @@ def bars(stacks: Sequence[Sequence[float]], names: Sequence[str], left: str, rig
 
 def frontier(marks: Sequence[Mark], levels: Mapping[str, float], title: str) -> str:
     """Values over L0 on a logarithmic axis, runs of a line joined; controls as dashed lines across."""
-    wide, high, left, bottom = 340, 210, 44, 26
+    wide, high, left, bottom = 270, 190, 38, 26
     known = [mark for mark in marks if mark.x > 0]
     if not known:
         return ""
@@ -145,12 +146,14 @@ def _levels(
 def l0s(low: float, high: float) -> list[float]:
     """Round numbers between two others, as many as are easily read along a logarithmic axis."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for units in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-        found = [
+    found: list[float] = []
+    for units in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6)):
+        finer = [
             unit * 10**decade for decade in decades for unit in units if low <= unit * 10**decade <= high
         ]
-        if len(found) >= 4:
+        if len(finer) > 6:
             break
+        found = finer
     return found
 
 
@@ -166,10 +169,11 @@ def nice(low: float, high: float) -> list[float]:
     return ticks
 
 
-def strip(value: float, low: float | None, high: float | None, beside: Mapping[str, float]) -> str:
-    """A value and its interval on a line between the lowest and the highest of itself and its lettered company."""
-    wide, ends = 200, [value, *beside.values()]
-    least, most = min(0.0, *ends), max(ends)
+def strip(
+    value: float, low: float | None, high: float | None, beside: Mapping[str, float], ends: Sequence[float]
+) -> str:
+    """A value and its interval on a line with its lettered company, from 0 or the lowest to the highest of `ends`."""
+    wide, least, most = 200, min(0.0, *ends), max(ends)
     at = lambda x: 8 + (wide - 16) * (x - least) / ((most - least) or 1)  # noqa: E731
     told = ", ".join(f"{name} {each:.3g}" for name, each in beside.items())
     parts = [f'<svg class="strip" role="img" viewBox="0 0 {wide} 28"><title>{escape(told)}</title>']

@@ -22,8 +22,8 @@ from boardsae.evidence import Evidence
 from boardsae.files import read_json, write_json
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
-from boardsae.score import SCHEMA, Scorer
-from boardsae.subject import Subject, read_run
+from boardsae.score import Scorer
+from boardsae.subject import SCHEMA, Subject, read_run
 
 ROWS = 400_000  # that the trained controls see
 TRAINED = ("frozen_decoder", "random", "pca", "neurons", "probe_oracle")

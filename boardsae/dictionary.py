@@ -37,7 +37,7 @@ class Dictionary:
 
     def __init__(self, saved: Saved):
         check(saved)
-        self.saved = saved
+        self.saved = saved._replace(tensors={name: tensor.float() for name, tensor in saved.tensors.items()})
         self.d, self.features = saved.tensors["W_enc"].shape
 
     def encode(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
@@ -68,8 +68,11 @@ def check(saved: Saved) -> None:
     d, features = saved.tensors["W_enc"].shape if saved.tensors["W_enc"].ndim == 2 else (0, 0)
     shapes = {"W_enc": (d, features), "W_dec": (features, d), "b_dec": (d,)}
     for name, tensor in saved.tensors.items():
-        if not d or tensor.shape != (expected := shapes.get(name, (features,))):
+        expected = shapes.get(name, (features,))
+        if not d or tensor.shape != expected:
             raise Broken(f"expected {name} of shape {expected}, got {tuple(tensor.shape)}")
+        if not tensor.is_floating_point():
+            raise Broken(f"expected floating-point numbers in {name}, got {tensor.dtype}")
         if not torch.isfinite(tensor).all():
             raise Broken(f"{name} holds {int((~torch.isfinite(tensor)).sum())} values that are not finite")
     if saved.architecture == "topk" and not (saved.k and 1 <= saved.k <= features):

@@ -100,7 +100,8 @@ class Evidence:
     @cached_property
     def sample(self) -> Float[Tensor, "row d"]:
         """Every position of some training games, for the features' maxima."""
-        return self.train.x[self.train.game < min(SAMPLE, max(1, self.train.games // 2))]
+        games = min(SAMPLE, max(1, self.train.games // 2))
+        return self.train.x[: int(np.searchsorted(self.train.game, games))]
 
     @cached_property
     def mean(self) -> Float[Tensor, " d"]:

@@ -75,7 +75,7 @@ def html(reports: Sequence[Report]) -> str:
         "histogram": drawn(histogram),
         "plies": drawn(plies),
         "effect": drawn(effect_board),
-        "scale": drawn(scale),
+        "scale": drawn(charts.scale),
     }
     columns = list(columns_of(reports))
     return pages.get_template("page.html").render(
@@ -120,13 +120,14 @@ def identity(reports: Sequence[Report], report: Report, feature: int) -> str:
 # Charts of the summary.
 
 
-def strip(report: Report, metric: str) -> str:
-    """Where the metric lies between the lowest and highest of itself and some controls."""
+def strip(reports: Sequence[Report], report: Report, metric: str) -> str:
+    """Where the metric lies between some controls; of two reports on the same scale."""
     cell = report.record["metrics"][metric]
     beside = {LINES[name]: value for name, value in levels(report, metric).items()}
     if metric not in STRIPS or cell["value"] is None or not beside:
         return ""
-    return charts.strip(cell["value"], cell["low"], cell["high"], beside)
+    known = [own[metric] for each in reports if metric in (own := values(each.record))]
+    return charts.strip(cell["value"], cell["low"], cell["high"], beside, [*known, *beside.values()])
 
 
 def levels(report: Report, metric: str) -> dict[str, float]:
@@ -186,10 +187,6 @@ def effect_board(report: Report, card: Card, effect: Effect) -> str:
     full = max(WEAK / 4, *(abs(value) for value in effect.squares.values()))
     title = f"Without feature {card.feature}: change of the next move's chance, in hundredths"
     return charts.change_board(effect.squares, *shape(report.game), title, full)
-
-
-def scale() -> str:
-    return charts.scale()
 
 
 def shape(game: Game) -> tuple[int, bool]:

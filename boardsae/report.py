@@ -6,11 +6,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from boardsae import entries, records, scoring, targets, tasks
+from boardsae import Broken, entries, records, scoring, targets, tasks
 from boardsae.cards import Card, cards
 from boardsae.evidence import BOARD, family
 from boardsae.progress import progress, say
-from boardsae.subject import Subject
+from boardsae.records import Found
+from boardsae.saes import VARIANTS
+from boardsae.subject import Subject, read_run
 from games.core import Game
 
 TOP = 50
@@ -48,13 +50,14 @@ def reports(asked: Sequence[str], task: str = tasks.DEFAULT, top: int = TOP) -> 
     for folder, subject in waiting:
         record = record_of(desk, folder, subject)
         name, root = name_of(subject, folder), results_of(folder, record["task"])
+        found = company(root, record)
         made.append(
             Report(
                 name,
                 desk.opened.dataset.game,
                 record,
-                controls_in(root, record),
-                neighbours(root, record["task"], folder, Neighbour(name, name, values(record), own=True)),
+                controls_in(found, record),
+                neighbours(found, root, folder, Neighbour(name, name, values(record), own=True)),
                 cards(desk.scorer(subject), subject, top),
             )
         )
@@ -70,7 +73,7 @@ def one(target: str) -> tuple[Path | None, Subject]:
     found = targets.folders(target)
     if len(found) > 1:
         raise ValueError(f"expected one run, got {target} with {len(found)}; choose one, such as {found[0]}")
-    return found[0], targets.read_run(found[0])
+    return found[0], read_run(found[0])
 
 
 def record_of(desk: scoring.Desk, folder: Path | None, subject: Subject) -> dict[str, Any]:
@@ -80,6 +83,10 @@ def record_of(desk: scoring.Desk, folder: Path | None, subject: Subject) -> dict
         held = scoring.scored(desk, subject, folder)
     if "error" in held:
         raise ValueError(f"{folder or subject.facts['name']} cannot be scored: {held['error']}")
+    if held["hashes"] != desk.opened.hashes:
+        raise Broken(
+            f"{folder} was scored on another model or other games; boardsae score --force does it again"
+        )
     return held
 
 
@@ -88,7 +95,7 @@ def name_of(subject: Subject, folder: Path | None) -> str:
     if folder is None:
         return str(subject.facts["name"])
     facts = subject.facts
-    swept = targets.runs.VARIANTS[facts["variant"]].sparsity
+    swept = VARIANTS[facts["variant"]].sparsity
     sparsity = f" {swept}={facts['options'][swept]}" if swept else ""
     return f"{facts['variant']}{sparsity} seed={facts['seed']}"
 
@@ -99,22 +106,26 @@ def results_of(folder: Path | None, task: str) -> Path:
     return next((parent.parent for parent in above if parent.name == task), Path("results"))
 
 
-def controls_in(root: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of the task's controls, if they are there and of the same model, games and layer."""
-    folder = root / record["task"] / records.CONTROLS
-    if not (folder / "scores.json").exists():
-        say(f"no controls in {folder}; boardsae score {root} makes them, and the report shows them")
-        return []
-    known = [run.record for run in records.controls_in(folder)]
-    return [each for each in known if each["hashes"] == record["hashes"] and each["layer"] == record["layer"]]
-
-
-def neighbours(root: Path, task: str, folder: Path | None, own: Neighbour) -> list[Neighbour]:
-    """All scored runs of the task on the same model and games as most of them, the SAE itself among them."""
+def company(root: Path, record: dict[str, Any]) -> Found:
+    """The scored runs and controls of the record's task, as far as they are of the same model and games."""
     try:
-        found = records.find(root).of(task)
+        found = records.find(root).of(record["task"])
     except (FileNotFoundError, ValueError):  # nothing is there to stand beside
-        return [own]
+        return Found([], [])
+    same = [run for run in found.runs if run.record["hashes"] == record["hashes"]]
+    return Found(same, found.left_out)
+
+
+def controls_in(found: Found, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of the controls, if they are of the same layer."""
+    known = [run.record for run in found.runs if run.control and run.record["layer"] == record["layer"]]
+    if not known:
+        say("no controls beside it yet: boardsae score makes them")
+    return known
+
+
+def neighbours(found: Found, root: Path, folder: Path | None, own: Neighbour) -> list[Neighbour]:
+    """All scored runs, the SAE itself among them."""
     made = [
         Neighbour(
             str(run.path.relative_to(root)),
@@ -122,9 +133,8 @@ def neighbours(root: Path, task: str, folder: Path | None, own: Neighbour) -> li
             values(run.record),
             folder is not None and run.path.samefile(folder),
         )
-        for entry in entries.entries(found)
+        for entry in entries.entries(Found([run for run in found.runs if not run.control], []))
         for run in entry.runs
-        if not run.control
     ]
     return made if any(each.own for each in made) else [*made, own]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from boardsae import __version__
 from boardsae.files import read_json, write_json
-from boardsae.saes import VARIANTS
+from boardsae.saes import VARIANTS, build
 from boardsae.saes.base import RECIPES, options_of
 from games.core import no_such
 
@@ -56,6 +56,9 @@ class Spec:
                 raise ValueError(f"expected {name} to be {least} or more, got {getattr(self, name)}")
         if not 0 <= self.kl_finetune < 1:
             raise ValueError(f"expected kl_finetune from 0 to below 1, got {self.kl_finetune}")
+        build(
+            self.variant, 1, self.d_sae, **self.options
+        )  # a value that cannot be is refused before any work
 
     @property
     def batch(self) -> int:
@@ -90,16 +93,27 @@ def begin(folder: Path, spec: Spec, hashes: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     asked = dataclasses.asdict(spec) | {"hashes": hashes}
     if (folder / "spec.json").exists():
-        held = read_json(folder / "spec.json")
-        if differing := [name for name, value in asked.items() if held.get(name) != value]:
-            name = differing[0]
+        if difference := first_difference(read_json(folder / "spec.json"), asked):
+            name, held, value = difference
             raise FileExistsError(
-                f"{folder} holds a run with {name} {held.get(name)!r}, not {asked[name]!r};"
+                f"{folder} holds a run with {name} {held!r}, not {value!r};"
                 " choose another --out, or --force replaces it"
             )
     else:
         write_json(folder / "spec.json", asked | {"made_with": surroundings()})
     (folder / "error.json").unlink(missing_ok=True)
+
+
+def first_difference(held: dict[str, Any], asked: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first name under which something else is held than what is asked for."""
+    for name, value in asked.items():
+        other = held.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            if (inner := first_difference(other, value)) is not None:
+                return inner
+        elif other != value:
+            return name, other, value
+    return None
 
 
 def is_trained(folder: Path) -> bool:

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boardsae import runs
 from boardsae.coder import Checked, blocks, slices
 from boardsae.evidence import Evidence, Part
 from boardsae.metrics import bootstrap, chance, functional, geometry, paper, supervised, unsupervised
@@ -27,9 +26,8 @@ from boardsae.metrics.cells import absent, number, summed, valued
 from boardsae.metrics.counting import LEVELS, Counts, codes_of, count
 from boardsae.metrics.detectors import Choice, best_by_f1, by_game
 from boardsae.probes import best_fit, best_thresholds
-from boardsae.subject import Subject
+from boardsae.subject import Subject, header
 
-SCHEMA = 1
 PERMUTATIONS = 10  # for the null of cov_x; fewer where their tables would need more than NULL_BYTES
 NULL_BYTES = 400_000_000
 PROBED = 2000  # training games of the probes
@@ -389,18 +387,3 @@ class Scorer:
             "above_random": (own > random.median()).float().mean().item(),
             "features": len(own),
         }
-
-
-def header(evidence: Evidence, subject: Subject) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "task": evidence.opened.task.name,
-        "hashes": evidence.opened.hashes,
-        "layer": evidence.layer,
-        "site": evidence.site,
-        "subject": subject.facts,
-        "comparable": all(getattr(evidence, split).games >= 100 for split in ("select", "report")),
-        "games": {split: getattr(evidence, split).games for split in ("train", "select", "report")},
-        "rows": len(evidence.report.x),
-        "made_with": runs.surroundings(),
-    }

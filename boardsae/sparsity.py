@@ -53,7 +53,7 @@ def l0s(specs: Sequence[Spec], opened: tasks.Open, device: str) -> list[float]:
     stream = Stream(opened, feed, device_of(device))
     short = [dataclasses.replace(spec, rows=min(spec.rows, SHORT)) for spec in specs]
     training = [Training(spec, stream) for spec in short]
-    for batch, _ in zip(stream.batches(), range(short[0].steps), strict=False):
+    for _, batch in zip(range(short[0].steps), stream.batches(), strict=False):
         for each in training:
             each.take(batch)
     held_out = stream.held_out()

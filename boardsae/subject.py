@@ -11,6 +11,8 @@ from boardsae import Broken, dictionary, runs
 from boardsae.coder import Coder
 from boardsae.evidence import Evidence
 
+SCHEMA = 1  # of the record
+
 
 class Subject(NamedTuple):
     """What is scored; `directions` are its decoder's, where it has some."""
@@ -36,3 +38,18 @@ def check_width(subject: Subject, evidence: Evidence) -> None:
         wanted := evidence.report.x.shape[1]
     ):
         raise Broken(f"expected an SAE of width {wanted}, that of the activations, got {d}")
+
+
+def header(evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "task": evidence.opened.task.name,
+        "hashes": evidence.opened.hashes,
+        "layer": evidence.layer,
+        "site": evidence.site,
+        "subject": subject.facts,
+        "comparable": all(getattr(evidence, split).games >= 100 for split in ("select", "report")),
+        "games": {split: getattr(evidence, split).games for split in ("train", "select", "report")},
+        "rows": len(evidence.report.x),
+        "made_with": runs.surroundings(),
+    }

@@ -5,15 +5,19 @@ What is finished is skipped, so the same command resumes. A run that fails is a 
 
 import os
 import runpy
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
 from boardsae import runs, tasks
 from boardsae.files import read_json
-from boardsae.progress import say
+from boardsae.progress import progress, say
 from boardsae.runs import Spec
 
 PACK = 8  # SAEs that train together: enough to share a stream, few enough to use every core
@@ -24,6 +28,11 @@ class Pack(NamedTuple):
 
     specs: tuple[Spec, ...]
     root: Path
+    device: str = "auto"
+
+    @property
+    def folders(self) -> list[Path]:
+        return [runs.path_of(spec, self.root) for spec in self.specs]
 
     @property
     def name(self) -> str:
@@ -58,7 +67,7 @@ def specs_in(path: Path) -> tuple[Spec, ...]:
     return tuple(found)
 
 
-def packs(specs: Sequence[Spec], root: Path, size: int = PACK) -> list[Pack]:
+def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = PACK) -> list[Pack]:
     """What is not trained yet, runs of one stream together."""
     from boardsae.train_sae import feed_of
 
@@ -68,65 +77,106 @@ def packs(specs: Sequence[Spec], root: Path, size: int = PACK) -> list[Pack]:
             key = (spec.task, feed_of(spec, tasks.of(spec.task)), spec.rows)
             groups.setdefault(key, []).append(spec)
     return [
-        Pack(tuple(group[i : i + size]), root)
+        Pack(tuple(group[i : i + size]), root, device)
         for group in groups.values()
         for i in range(0, len(group), size)
     ]
 
 
 def run_pack(pack: Pack) -> list[Result]:
-    """Trains a pack; whatever goes wrong becomes the result of its runs."""
+    """Trains a pack. Whatever goes wrong is the result of the run that is to blame, found by training each alone."""
     from boardsae import train_sae
 
-    folders = [runs.path_of(spec, pack.root) for spec in pack.specs]
     try:
         opened = tasks.open_task(tasks.of(pack.specs[0].task))
-        errors = train_sae.train(list(zip(pack.specs, folders, strict=True)), opened)
-    except Exception as error:  # one pack's trouble must not end the sweep
-        text = f"{type(error).__name__}: {error}"
-        errors = dict.fromkeys(folders, text)
-        for folder in folders:
-            runs.fail(folder, text)
-    return [Result(spec, folder, errors[folder]) for spec, folder in zip(pack.specs, folders, strict=True)]
+        train_sae.train(list(zip(pack.specs, pack.folders, strict=True)), opened, device=pack.device)
+    except Exception as error:  # one run's trouble must not end the sweep
+        if len(pack.specs) > 1:
+            return [result for spec in pack.specs for result in run_pack(pack._replace(specs=(spec,)))]
+        runs.fail(pack.folders[0], f"{type(error).__name__}: {error}")
+    return results_of(pack)
+
+
+def results_of(pack: Pack) -> list[Result]:
+    return [outcome(spec, folder) for spec, folder in zip(pack.specs, pack.folders, strict=True)]
 
 
 def locally(jobs: int) -> Engine:
-    """An engine of local processes, which end with this one."""
+    """An engine of local processes, one a pack, which end with this one."""
 
     def engine(waiting: Sequence[Pack]) -> Iterator[list[Result]]:
         if jobs == 1 or len(waiting) == 1:
             yield from map(run_pack, waiting)
             return
         threads = max(1, (os.cpu_count() or 1) // jobs)
-        with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=settle, initargs=(threads,)) as pool:
+        started: list[BaseProcess] = []
+        with ThreadPoolExecutor(jobs) as pool:  # its threads only wait, each for a process
             try:
-                for done in as_completed([pool.submit(run_pack, pack) for pack in waiting]):
-                    yield done.result()
+                done = [pool.submit(in_process, pack, threads, started) for pack in waiting]
+                for each in as_completed(done):
+                    yield each.result()
             finally:
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in started:
+                    process.terminate()
 
     return engine
 
 
-def settle(threads: int) -> None:
-    """A worker uses its share of the cores."""
+def in_process(pack: Pack, threads: int, started: list[BaseProcess]) -> list[Result]:
+    """Trains a pack in a process of its own; one that is killed takes no other with it."""
+    process = get_context("spawn").Process(target=work, args=(pack, threads), daemon=True)
+    started.append(process)
+    process.start()
+    process.join()
+    for folder in pack.folders:
+        unknown = not runs.is_trained(folder) and not (folder / "error.json").exists()
+        if unknown and process.exitcode != -signal.SIGTERM:  # which is how the sweep itself ends it
+            runs.fail(folder, f"its process ended with exit code {process.exitcode}")
+    return results_of(pack)
+
+
+def work(pack: Pack, threads: int) -> None:
+    """What a process does: with its share of the cores, and as long as there is a sweep that waits for it."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which ends its processes
+    threading.Thread(target=end_with, args=(parent_process(),), daemon=True).start()
     torch.set_num_threads(threads)
+    if sys.stderr.isatty():
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  the sweep's own bar has the terminal
+    run_pack(pack)
 
 
-def sweep(specs: Sequence[Spec], root: Path, engine: Engine) -> list[Result]:
+def end_with(parent: BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def usual_jobs(device: str) -> int:
+    """One process a core; a GPU is filled by one alone."""
+    from boardsae.stream import device_of
+
+    return os.cpu_count() or 1 if device_of(device).type == "cpu" else 1
+
+
+def sweep(specs: Sequence[Spec], root: Path, engine: Engine, device: str = "auto") -> list[Result]:
     """Trains what is not trained yet; answers with every run, in the order of the specs."""
-    for task in sorted({spec.task for spec in specs}):
-        tasks.open_task(tasks.of(task))  # what is missing is made once, before workers ask for it
-    waiting = packs(specs, root)
+    # Games that are missing are made once, before workers ask for them.
+    hashes = {task: tasks.open_task(tasks.of(task)).hashes for task in sorted({spec.task for spec in specs})}
+    for spec in specs:
+        if runs.is_trained(folder := runs.path_of(spec, root)):
+            runs.begin(folder, spec, hashes[spec.task])
+    waiting = packs(specs, root, device)
     left = sum(len(pack.specs) for pack in waiting)
-    say(
-        f"{len(specs)} runs, {len(specs) - left} of them trained before, {left} to train in {len(waiting)} packs"
-    )
+    say(f"{len(specs)} runs, {len(specs) - left} trained before, {left} to train in {len(waiting)} packs")
+    bar = progress("sweep", left, "runs")
     for results in engine(waiting):
         for result in results:
             say(f"failed: {result.folder}: {result.error}" if result.error else f"trained: {result.folder}")
+        bar.update(len(results))
+    bar.close()
     return [outcome(spec, runs.path_of(spec, root)) for spec in specs]
 
 

@@ -6,7 +6,8 @@ that its next step depends on into a checkpoint, so that a killed run goes on an
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 import games
 from boardsae import Broken, dictionary, runs, saes, tasks
 from boardsae.activations import scored_rows
+from boardsae.cache import MAX_GB, CachedStream
 from boardsae.files import write_json, write_text
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
@@ -29,6 +31,11 @@ LOG_EVERY = 50  # steps
 CHECKPOINT_SECONDS = 60
 FITTED_GAMES = 2000  # for SAEs that need no training
 SILENT = 100_000  # rows without firing after which the log calls a feature dead
+NOTED = {
+    "l0": "L0",
+    "explained_variance": "explained",
+    "dead_share": "dead",
+}  # columns of the log, on the bar
 
 
 def feed_of(spec: Spec, task: tasks.Task) -> Feed:
@@ -57,8 +64,11 @@ class Training:
         """One step of training."""
         began = time.perf_counter()
         now = (self.step + 0.5) / self.spec.steps
-        step = Step(batch.x, now, batch.grad, batch.tail, batch.tail.clean if batch.tail else None)
-        outcome = kl_loss(self.sae, step) if self.step >= self.spec.own_steps else self.sae.loss(step)
+        tuned = self.step >= self.spec.own_steps
+        grad = batch.grad if "grad" in self.sae.needs else None
+        tail = batch.tail if tuned or "tail" in self.sae.needs else None
+        step = Step(batch.x, now, grad, tail, tail.clean if tail else None)
+        outcome = kl_loss(self.sae, step) if tuned else self.sae.loss(step)
         self.adam.zero_grad()
         torch.stack([*outcome.terms.values()]).sum().backward()
         self.sae.before_update()
@@ -72,6 +82,7 @@ class Training:
         self.seconds += time.perf_counter() - began
         if self.step % LOG_EVERY == 0 or self.step == self.spec.steps:
             self.log.append(self.row(batch.x, outcome))
+            self.check_finite()
 
     @torch.no_grad()
     def row(self, x: Tensor, outcome: Outcome) -> dict[str, float]:
@@ -82,6 +93,7 @@ class Training:
             "step": self.step,
             "rows": self.step * self.spec.batch,
             "seconds": round(self.seconds, 3),
+            "rows_per_second": round(self.step * self.spec.batch / self.seconds),
             **{name: term.item() for name, term in outcome.terms.items()},
             "l0": (outcome.f != 0).sum().item() / len(x),
             "explained_variance": 1 - (left / spread).item(),
@@ -90,8 +102,7 @@ class Training:
 
     def check_finite(self) -> None:
         """A run that lost its numbers stops; its last checkpoint is from before."""
-        bad = [name for name, p in self.sae.named_parameters() if not torch.isfinite(p).all()]
-        if bad:
+        if bad := [name for name, p in self.sae.named_parameters() if not torch.isfinite(p).all()]:
             raise FloatingPointError(
                 f"{', '.join(bad)} no longer finite at step {self.step}; try a weaker penalty or another recipe"
             )
@@ -136,7 +147,7 @@ class Run(Training):
         parameters = dict(self.sae.named_parameters())
         for key, tensor in tensors.items():
             moment, name = key.split(" ", 1)
-            self.adam.state[parameters[name]][moment] = tensor
+            self.adam.state[parameters[name]][moment] = tensor.to(parameters[name].device)
         self.step, self.seconds, self.log = (
             int(facts["step"]),
             float(facts["seconds"]),
@@ -146,8 +157,8 @@ class Run(Training):
 
     def write_log(self) -> None:
         if self.log:
-            lines = [",".join(self.log[-1])]
-            lines += [",".join(f"{row.get(name, 0):.6g}" for name in self.log[-1]) for row in self.log]
+            names = self.log[-1]  # a fine-tuned run ends with a term more; it is empty before
+            lines = [",".join(names), *(",".join(map(cell, map(row.get, names))) for row in self.log)]
             write_text(self.folder / "log.csv", "\n".join(lines) + "\n")
 
     def end(self, held_out: Tensor, facts: dict[str, Any]) -> None:
@@ -161,8 +172,13 @@ class Run(Training):
         last = self.log[-1] if self.log else {}
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
         record["products"] = "bfloat16" if is_faster(held_out.device) else "float32"
+        record["dead_after_rows"] = SILENT
         write_json(self.folder / "boardsae.json", record | {"trials": 1} | facts)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def cell(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def metadata(spec: Spec, facts: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +201,12 @@ def pace(recipe: Recipe, progress: float) -> float:
 
 
 def train(
-    asked: Sequence[tuple[Spec, Path]], opened: tasks.Open, force: bool = False, device: str = "auto"
+    asked: Sequence[tuple[Spec, Path]],
+    opened: tasks.Open,
+    force: bool = False,
+    device: str = "auto",
+    cache: Path | None = None,
+    max_gb: float = MAX_GB,
 ) -> dict[Path, str | None]:
     """Trains the runs into their folders; what is trained already stays. Answers with every run's error, or None."""
     results: dict[Path, str | None] = {}
@@ -195,51 +216,74 @@ def train(
             runs.clear(folder)
         runs.begin(folder, spec, opened.hashes)
         results[folder] = None
-        if not runs.is_trained(folder):
+        if runs.is_trained(folder):
+            say(f"{folder} is trained already")
+        else:
             packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
     for feed, pack in packs.items():
-        results |= train_pack(feed, pack, opened, device)
+        where, steps = device_of(device), max(spec.steps for spec, _ in pack)
+        stream = (
+            Stream(opened, feed, where)
+            if cache is None
+            else CachedStream(opened, feed, where, cache, steps, max_gb)
+        )
+        results |= train_pack(pack, stream, opened)
     return results
 
 
 def train_pack(
-    feed: Feed, pack: Sequence[tuple[Spec, Path]], opened: tasks.Open, device: str
+    pack: Sequence[tuple[Spec, Path]], stream: Stream, opened: tasks.Open
 ) -> dict[Path, str | None]:
-    """One stream, all its SAEs. A run that fails leaves the others alone."""
-    stream = Stream(opened, feed, device_of(device))
+    """One stream, all its SAEs. A run that loses its numbers leaves the others alone."""
     training = [Run(spec, folder, stream) for spec, folder in pack]
     errors: dict[Path, str | None] = {run.folder: None for run in training}
     fitted(training, stream, opened)
+    follow(training, stream, errors)
+    held_out = stream.held_out()
+    facts = tasks.provenance(opened) | {
+        "hook": hook(stream.feed),
+        "context": stream.context,
+        "device": device_name(stream.device),
+        "cached": isinstance(stream, CachedStream),
+    }
+    for run in training:
+        if errors[run.folder] is None:
+            with alone(run, errors):
+                run.end(held_out, facts)
+    return errors
+
+
+def follow(training: Sequence[Run], stream: Stream, errors: dict[Path, str | None]) -> None:
+    """Trains to the end, from the step that the slowest has reached."""
     steps = max(run.spec.steps for run in training)
     first = min(run.step for run in training)
     names = training[0].spec.variant if len(training) == 1 else f"{len(training)} SAEs"
-    bar = progress(f"training {names}", steps * feed.batch, "rows", done=first * feed.batch)
+    bar = progress(f"training {names}", steps * stream.feed.batch, "rows", done=first * stream.feed.batch)
     saved = time.monotonic()
     for step, batch in zip(range(first, steps), stream.batches(first), strict=False):
         save = time.monotonic() - saved > CHECKPOINT_SECONDS
-        for run in [run for run in training if run.step == step < run.spec.steps]:
-            try:
-                run.take(batch)
-                if save:
-                    run.checkpoint()
-            except FloatingPointError as error:
-                runs.fail(run.folder, str(error))
-                errors[run.folder] = str(error)
-                training.remove(run)
+        for run in training:
+            if errors[run.folder] is None and run.step == step < run.spec.steps:
+                with alone(run, errors):
+                    run.take(batch)
+                    if save:
+                        run.checkpoint()
         if save:
             saved = time.monotonic()
-        bar.set_postfix_str(note(training))
-        bar.update(feed.batch)
+        if (step + 1) % LOG_EVERY == 0:
+            bar.set_postfix_str(note(training))
+        bar.update(stream.feed.batch)
     bar.close()
-    held_out = stream.held_out()
-    facts = tasks.provenance(opened) | {"hook": hook(feed), "context": stream.context, "scale": stream.scale}
-    for run in training:
-        try:
-            run.end(held_out, facts)
-        except FloatingPointError as error:
-            runs.fail(run.folder, str(error))
-            errors[run.folder] = str(error)
-    return errors
+
+
+@contextmanager
+def alone(run: Run, errors: dict[Path, str | None]) -> Iterator[None]:
+    """A run that loses its numbers has failed, which is a result; the rest of its pack goes on."""
+    try:
+        yield
+    except FloatingPointError as error:
+        runs.fail(run.folder, str(error))
+        errors[run.folder] = str(error)
 
 
 def fitted(training: Sequence[Run], stream: Stream, opened: tasks.Open) -> None:
@@ -254,7 +298,10 @@ def fitted(training: Sequence[Run], stream: Stream, opened: tasks.Open) -> None:
     if any("truth" in run.sae.needs for run in made):
         truth = torch.from_numpy(games.truth(Transcripts(opened.dataset.game.name, moves), rows))
     for run in made:
-        run.sae.fit(x, truth)
+        run.sae.cpu().fit(
+            x.cpu(), truth
+        )  # eigenvectors and probes are of float64, which not every device has
+        run.sae.to(stream.device)
         run.step = run.spec.steps
 
 
@@ -263,12 +310,22 @@ def hook(feed: Feed) -> str:
     return f"blocks.{feed.layer}.{'mlp.hook_post' if feed.site == 'neurons' else 'hook_resid_post'}"
 
 
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def note(training: Sequence[Training]) -> str:
     """How the pack stands, for the bar."""
     rows = [run.log[-1] for run in training if run.log]
-    if len(rows) != 1:
+    if not rows:
         return ""
-    measured = ("step", "rows", "seconds", "l0", "explained_variance", "dead_share")
-    terms = " ".join(f"{name} {value:.3g}" for name, value in rows[0].items() if name not in measured)
-    row = rows[0]
-    return f"{terms}, L0 {row['l0']:.1f}, explained {row['explained_variance']:.1%}, dead {row['dead_share']:.0%}"
+    if len(rows) > 1:
+        return ", ".join(between(rows, name, title) for name, title in NOTED.items())
+    row, measured = rows[0], ("step", "rows", "seconds", "rows_per_second", *NOTED)
+    terms = " ".join(f"{name} {value:.3g}" for name, value in row.items() if name not in measured)
+    return ", ".join([terms, *(f"{title} {row[name]:.3g}" for name, title in NOTED.items())])
+
+
+def between(rows: Sequence[dict[str, float]], name: str, title: str) -> str:
+    values = [row[name] for row in rows]
+    return f"{title} {min(values):.3g} to {max(values):.3g}"

@@ -49,6 +49,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.scoring",
     "boardsae.records",
     "boardsae.frontier",
+    "boardsae.compare",
     "boardsae.entries",
     "boardsae.tables",
     "boardsae.leaderboard",

@@ -37,6 +37,10 @@ def train_sae(
         float, typer.Option(help="Share of the run, at its end, with KL in the loss.")
     ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep the activations in this folder [default: compute them].")
+    ] = None,
+    max_gb: Annotated[float, typer.Option(help="The most that --cache may write.")] = 10.0,
     out: Annotated[Path | None, typer.Option(help="Where to [default: below results/].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds.")] = False,
 ) -> None:
@@ -64,7 +68,7 @@ def train_sae(
     if target_l0 is not None:
         spec = finding.for_l0(spec, target_l0, opened, device)
     folder = out or runs.path_of(spec, Path("results"))
-    (error,) = train_sae.train([(spec, folder)], opened, force, device).values()
+    (error,) = train_sae.train([(spec, folder)], opened, force, device, cache, max_gb).values()
     if error is not None:
         raise FloatingPointError(f"{folder}: {error}")
     print(folder)
@@ -77,12 +81,11 @@ def sweep(
         Path, typer.Argument(metavar="FILE", help="A Python file with SPECS, runs to be trained.")
     ],
     out: Annotated[Path, typer.Option(help="The folder of all results.")] = Path("results"),
-    jobs: Annotated[int | None, typer.Option(help="Processes [default: one a core].")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes [default: one a core, or one a GPU].")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and train none.")] = False,
 ) -> None:
     """Train every run of a file, several at once; what is trained already is skipped."""
-    import os
-
     from boardsae import runs
     from boardsae import sweep as sweeping
 
@@ -92,7 +95,7 @@ def sweep(
             folder = runs.path_of(spec, out)
             print(f"{'trained' if runs.is_trained(folder) else 'to train'}\t{folder}")
         return
-    results = sweeping.sweep(specs, out, sweeping.locally(jobs or os.cpu_count() or 1))
+    results = sweeping.sweep(specs, out, sweeping.locally(jobs or sweeping.usual_jobs(device)), device)
     for line in sweeping.table(results):
         print(line)
     say(f"next: boardsae score {out}")

@@ -58,3 +58,24 @@ def score(
         say(f"error: {len(failed)} of {len(rows)} could not be scored")
         raise typer.Exit(1 if len(rows) > len(failed) else 2)
     say("next: boardsae leaderboard · boardsae report TARGET")
+
+
+COMPARED = ("coverage@1", "cov_x@1", "reconstruction@1", "explained_variance@1", "kl_increase@1")
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A scored run, or a folder of them: its seeds.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="What A is compared with.")],
+    metric: Annotated[list[str] | None, typer.Option(help="A metric; repeat for more.")] = None,
+) -> None:
+    """Say whether A is better than B, on the same games at the same L0.
+
+    Two runs are compared as they are; folders with several sparsities and seeds along their curves.
+    """
+    from boardsae import compare as comparing
+
+    verdicts = [comparing.compare(a, b, each) for each in metric or COMPARED]
+    print(f"{'':<28} {'A':>9} {'B':>9} {'A - B':>9}  {'95% interval':<22} at L0 {verdicts[0].l0}")
+    for verdict in verdicts:
+        print(comparing.told(verdict))

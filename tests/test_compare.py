@@ -1,0 +1,93 @@
+"""Verdicts: paired over games for two runs, over seeds for two folders."""
+
+from pathlib import Path
+
+import pytest
+from made_task import opened
+
+from boardsae import compare, scoring, tasks, train_sae
+from boardsae.compare import Verdict
+from boardsae.runs import Spec
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Random dictionaries at two sparsities and two seeds, and PCA, which rebuilds everything; all scored."""
+    root = tmp_path_factory.mktemp("compared")
+    task = opened(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "of", lambda _: task.task)
+        patch.setattr(tasks, "open_task", lambda _: task)
+        patch.setattr("boardsae.evidence.GAMES", 40)
+        patch.setattr(train_sae, "FITTED_GAMES", 50)
+        asked = [
+            (
+                Spec("made", "random", {"k": k}, width, 4096, seed=seed),
+                root / f"random{width}" / f"{k}-{seed}",
+            )
+            for width in (32, 64)
+            for k in (2, 6)
+            for seed in (0, 1, 2)
+        ]
+        asked.append((Spec("made", "pca", {}, 32, 4096), root / "pca"))
+        train_sae.train(asked, task)
+        rows = list(scoring.score_targets([str(root)], "made"))
+    assert not [record for _, record in rows if "error" in record]
+    return root
+
+
+def test_two_runs_on_the_same_games(folders):
+    verdict = compare.compare(folders / "pca", folders / "random32" / "2-0", "explained_variance@1")
+    assert verdict.words == "A is better"
+    assert verdict.low < verdict.difference < verdict.high
+    assert verdict.difference == pytest.approx(verdict.a - verdict.b)
+    back = compare.compare(folders / "random32" / "2-0", folders / "pca", "explained_variance@1")
+    assert back.words == "A is worse"
+    lower = compare.compare(folders / "pca", folders / "random32" / "2-0", "kl_increase@1")
+    assert lower.difference < 0
+    assert lower.words == "A is better"
+
+
+def test_a_run_against_itself_cannot_be_told_apart(folders):
+    verdict = compare.compare(folders / "pca", folders / "pca", "coverage@1")
+    assert (verdict.difference, verdict.low, verdict.high) == (0, 0, 0)
+    assert verdict.words.startswith("cannot tell")
+
+
+@pytest.mark.parametrize(
+    "metric", ["coverage@1", "found@1", "cov_x@1", "reconstruction@1", "cosine@1", "ce_increase@1"]
+)
+def test_counts_beside_a_record_give_its_interval_again(folders, metric):
+    import json
+
+    import numpy as np
+
+    record = json.loads((folders / "pca" / "scores.json").read_text()) | {"folder": folders / "pca"}
+    low, high = np.quantile(compare.drawn(record, metric), [0.025, 0.975])
+    cell = record["metrics"][metric]
+    assert (low, high) == pytest.approx((cell["low"], cell["high"]), abs=1e-6)
+
+
+def test_folders_of_seeds_are_read_as_curves(folders):
+    verdict = compare.compare(folders / "random64", folders / "random32", "explained_variance@1")
+    assert verdict.seeds == (3, 3)
+    assert verdict.l0 == "2.0 to 6.0"
+    assert verdict.low < verdict.difference < verdict.high
+
+
+def test_what_cannot_be_compared(folders):
+    with pytest.raises(ValueError, match="no metric 'coverage'"):
+        compare.compare(folders / "pca", folders / "pca", "coverage")
+    with pytest.raises(ValueError, match="share no L0"):
+        compare.compare(folders / "pca", folders / "random32", "coverage@1")
+    with pytest.raises(ValueError, match="no counts by game"):
+        compare.compare(folders / "pca", folders / "pca", "max_cosine@1")
+    with pytest.raises(FileNotFoundError, match="no /nowhere"):
+        compare.compare(Path("/nowhere"), folders, "coverage@1")
+
+
+def test_how_many_seeds_it_would_take():
+    verdict = Verdict("coverage@1", 0.5, 0.49, 0.01, -0.01, 0.03, "8 to 80", (3, 3))
+    assert verdict.words == "cannot tell; about 12 seeds a side would, if the difference is what it seems"
+    assert "train three seeds" in verdict._replace(seeds=(1, 3)).words
+    assert verdict._replace(metric="l0@1").words == "neither end of this metric is better"
