@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-GAME ?= othello6
 # Installed first, because the newest torch brings gigabytes of CUDA: `make test TORCH=torch` takes it all the same.
 TORCH ?= torch==2.13.0
 
@@ -16,10 +15,8 @@ check: $(BIN)/installed  ## what a change must pass beside the tests
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-quickstart: $(BIN)/installed  ## games of 6x6 Othello, proved sound, one of them shown
-	$(BIN)/boardsae generate-data $(GAME)
-	$(BIN)/boardsae verify data/$(GAME)
-	$(BIN)/boardsae show $(GAME)
+quickstart: $(BIN)/installed  ## eight SAEs trained, scored beside controls and drawn: minutes
+	$(BIN)/boardsae quickstart
 
 speed: $(BIN)/installed  ## our engines beside plain Python ones, both in one run
 	$(BIN)/python -m benchmarks.speed.engines

@@ -43,7 +43,11 @@ def figures_of(board: Board) -> Iterator[tuple[str, Any]]:
             yield f"frontier-{name_of(metric)}", over_l0(board, metric)
     ids = {name_of(metric): metric for metric in board.metrics}
     for x, y in PAIRS:
-        if x in ids and y in ids and any(any(pairs(entry, ids[x], ids[y])) for entry in board.entries):
+        if (
+            x in ids
+            and y in ids
+            and any(trained(entry) and any(pairs(entry, ids[x], ids[y])) for entry in board.entries)
+        ):
             yield f"{y}-against-{x}", against(board, ids[x], ids[y])
     if any(squares(run) for entry in board.entries for run in entry.runs):
         yield "boards", on_boards(board)
@@ -120,8 +124,8 @@ def _draw_lines(axes: Any, board: Board, metric: str) -> None:
 
 
 def against(board: Board, x: str, y: str) -> Any:
-    """One metric against another, a mark for each run; darker marks have more active features."""
-    drawn = [entry for entry in board.entries if any(pairs(entry, x, y))]
+    """One metric against another, a mark for each run."""
+    drawn = [entry for entry in board.entries if trained(entry) and any(pairs(entry, x, y))]
     style = styles(drawn)
     shown = panels(drawn)
     whole, places = grid(len(shown), 6.6, 5.2)
@@ -147,6 +151,11 @@ def against(board: Board, x: str, y: str) -> Any:
     )
     whole.suptitle(f"{board.task}: {title_of(y)} against {title_of(x)}\n{agreement}", fontsize=11)
     return whole
+
+
+def trained(entry: Entry) -> bool:
+    """Whether these are runs of a sweep; controls that cheat would fill the figure with empty space."""
+    return not any(run.control for run in entry.runs)
 
 
 def pairs(entry: Entry, x: str, y: str) -> Iterator[tuple[float, float]]:

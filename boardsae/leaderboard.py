@@ -56,13 +56,15 @@ class Board(NamedTuple):
 
 
 def board(found: Found, task: str, view: View, headline: Sequence[str] = HEADLINE) -> Board:
-    """Refuses metrics and variants that the records do not know; of the headline it takes what they have."""
+    """Refuses metrics that the records do not know, and variants that nobody does; of the headline it takes what is there."""
+    from boardsae.saes import VARIANTS
+
     mine = found.of(task)
     made = entries.entries(mine)
-    known = sorted({entry.variant for entry in made})
+    known = sorted({entry.variant for entry in made} | set(VARIANTS))
     for variant in view.variants:
         if variant not in known:
-            raise ValueError(no_such(f"variant in {task}", variant, known))
+            raise ValueError(no_such("variant", variant, known))
     current = entries.versions(mine)
     asked = view.metrics or [name for name in headline if name in current]
     metrics = [entries.metric_of(mine, name) for name in asked]
@@ -96,14 +98,19 @@ def left_out(shown: Board) -> Table | None:
 
 
 def missing(shown: Board) -> Table | None:
-    """Variants of the zoo that have fewer runs than a published table needs, and the command that makes them."""
+    """Variants of the zoo that have fewer runs than a published table needs, and the command that makes them.
+
+    Whoever asks for some variants learns only which of these have no runs at all.
+    """
     from boardsae.saes import VARIANTS
 
-    found = {variant: 0 for variant in shown.view.variants or VARIANTS}
+    found = dict.fromkeys(shown.view.variants or VARIANTS, 0)
     for entry in shown.entries:
         if entry.variant in found and not all(run.control for run in entry.runs):
             found[entry.variant] = max(found[entry.variant], len(entry.seeds()))
     few = [f"{variant} has {seeds} of {SEEDS} seeds" for variant, seeds in found.items() if 0 < seeds < SEEDS]
+    if shown.view.variants:
+        few = []
     none = [f"no {variant}" for variant, seeds in found.items() if not seeds]
     command = f"boardsae sweep benchmarks/{shown.task.rsplit('-v', 1)[0].replace('-', '_')}.py makes what is missing."
     lines = textwrap.wrap(", ".join(none + few), 100)

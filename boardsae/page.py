@@ -58,6 +58,7 @@ def html(reports: Sequence[Report]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     drawn = lambda make: lambda *given: Markup(make(*given))  # noqa: E731 - SVG, whose makers escape
     pages.filters |= {"figure": figure, "interval": interval, "span": span, "percent": percent}

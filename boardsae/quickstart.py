@@ -24,12 +24,17 @@ def quickstart(game: str, out: Path) -> list[Board]:
     """Trains, scores and draws, and answers with the leaderboard. What is done already is not done again."""
     task = task_of(game)
     specs = grid(task, SPARSITIES, rows=ROWS)
-    with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "two to four minutes"):
+    with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "two to three minutes"):
         train(specs, out)
-    with step(2, "scoring them, with controls, on games that none has seen", "two to four minutes"):
+    with step(2, "scoring them, with controls, on games that none has seen", "four to six minutes"):
         score_all(task, out)
     with step(3, "drawing figures", "half a minute"):
-        boards = leaderboard.boards(out, [task], View(at=AT), leaderboard.HEADLINE[: leaderboard.ON_SCREEN])
+        boards = leaderboard.boards(
+            out,
+            [task],
+            View(at=AT, variants=tuple(SPARSITIES)),
+            leaderboard.HEADLINE[: leaderboard.ON_SCREEN],
+        )
         drawn = figures.draw_all(boards, out / "figures")
         say(f"{len(drawn)} files in {out / 'figures'}")
     return boards

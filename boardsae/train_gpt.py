@@ -37,7 +37,7 @@ class Recipe(NamedTuple):
     size: str
     objective: str  # "next": the move that was played; "soft": the exact policy, uniform over the legal moves
     tokens: int
-    batch: int = 128  # games
+    batch: int = 256  # games
     lr: float = 0.02  # of Muon
     lr_others: float = 2e-3  # of AdamW
     weight_decay: float = 0.1

@@ -8,6 +8,8 @@ import pytest
 import typer
 
 from boardsae import cli
+from boardsae.saes import VARIANTS
+from boardsae.saes.base import options_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "games").rglob("README.md")]
@@ -36,6 +38,8 @@ def test_every_command_line_in_the_pages_exists():
     assert len(lines) >= 8
     for page, (_, name, *words) in lines:
         options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        if name == "train-sae":  # takes the options of every variant
+            options |= {f"--{o.replace('_', '-')}" for variant in VARIANTS.values() for o in options_of(variant)}
         assert {word for word in words if word.startswith("--")} <= options, (page, name, words)
 
 

@@ -183,6 +183,11 @@ def test_runs_without_logs_predicates_or_values_leave_their_figures_out(tmp_path
     assert set(drawn) == {"frontier-cov_x"}
 
 
+def test_controls_do_not_stretch_the_figure_of_two_metrics(board):
+    labels = figures.against(board, "coverage@1", "cov_x@1").axes[0].get_legend_handles_labels()[1]
+    assert labels == ["standard", "topk"]
+
+
 def test_two_runs_are_too_few_to_compare(tmp_path):
     for l0 in made_records.L0S[:2]:
         write_run(tmp_path, "topk", l0, 0)

@@ -194,6 +194,12 @@ def test_variants_that_lack_runs_are_named_with_the_command(root):
     assert "no topk" not in text
     assert "boardsae sweep benchmarks/othello6.py makes what is missing" in text
     assert "standard has" not in text
+    asked = leaderboard.boards(root, view=View(variants=("topk",)))
+    assert "missing" not in leaderboard.written(asked, "text")
+    asked = leaderboard.boards(root, view=View(variants=("topk", "gated")))
+    text = leaderboard.written(asked, "text")
+    assert "no gated\n" in text
+    assert "1 of 3 seeds" not in text
 
 
 def test_the_saes_of_controls_are_no_runs(root):
@@ -246,7 +252,7 @@ def test_the_command_line(root, run, tmp_path):
     assert (tmp_path / "board.html").read_text().startswith("<!doctype html>")
     for line, said in {
         "--metric coverag": "no metric in these records 'coverag'",
-        "--variant topkk": "no variant in othello6-v1 'topkk'",
+        "--variant topkk": "no variant 'topkk'",
         "--task othello": "no task in these results 'othello'",
         "--at-l0 10,x": "expected L0s such as 10,20,40, got '10,x'",
         "--at-l0 0": "expected L0s above 0",

@@ -7,10 +7,12 @@ import pytest
 import torch
 from made_task import opened
 
+from benchmarks.speed import stream as speed
 from boardsae import Broken, cache, stream
 from boardsae.activations import activations, lengths, order, reading, scored_characters, tokens_of
 from boardsae.cache import CachedStream
 from boardsae.data import Dataset
+from boardsae.saes import RECIPES
 from boardsae.stream import Feed, Stream
 
 CPU = torch.device("cpu")
@@ -158,6 +160,19 @@ def test_a_cache_of_something_else_is_refused(task, tmp_path):
         CachedStream(task, FEED._replace(layer=1), CPU, tmp_path, 5)
     with pytest.raises(ValueError, match="got needs grad; leave --cache out"):
         CachedStream(task, FEED._replace(needs=("grad",)), CPU, tmp_path, 5)
+
+
+def test_the_speed_of_streams_is_measured(task, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "common", RECIPES["common"]._replace(batch=256))
+    watch = speed.Stopwatch()
+    speed.add_sources(watch, task, 256, tmp_path)
+    speed.add_steps(watch, task, 32)
+    for dtype in (torch.float32, torch.bfloat16):
+        speed.add_peak(watch, dtype, 64)
+    watch.round()
+    table = "\n".join(speed.lines(watch, task, 256, 32, 64))
+    assert "model, float32" in table
+    assert all(name in table for name in speed.STEPS)
 
 
 def test_a_cache_says_its_size_first_and_keeps_to_the_limit(task, tmp_path, capsys, monkeypatch):

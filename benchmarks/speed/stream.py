@@ -1,0 +1,157 @@
+"""What a row of training costs: from the model or from disk, for one SAE or a pack, locally or through the model's end.
+
+On one core, in turn, by processor time, which a busy machine disturbs less; reads from disk by the clock. The best of
+all rounds counts. `python -m benchmarks.speed.stream --task othello6-v1 --rounds 9`
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from boardsae import saes, tasks
+from boardsae.cache import CachedStream
+from boardsae.runs import Spec
+from boardsae.saes.product import is_faster
+from boardsae.stream import Batch, Feed, Stream
+from boardsae.train_sae import Training, feed_of
+
+CPU = torch.device("cpu")
+STEPS = (
+    "standard",
+    "p_anneal",
+    "gated",
+    "topk",
+    "batch_topk",
+    "jumprelu",
+    "gradient",
+    "local",
+    "e2e",
+    "e2e_ds",
+)
+PACK = 10
+
+
+class Stopwatch:
+    """The best of all rounds of every piece of work, which take turns."""
+
+    def __init__(self) -> None:
+        self.work: dict[str, tuple[Callable[[], object], Callable[[], float]]] = {}
+        self.best: dict[str, float] = {}
+
+    def add(
+        self, name: str, work: Callable[[], object], clock: Callable[[], float] = time.process_time
+    ) -> None:
+        work()
+        self.work[name] = work, clock
+
+    def round(self) -> None:
+        for name, (work, clock) in self.work.items():
+            began = clock()
+            work()
+            self.best[name] = min(self.best.get(name, float("inf")), clock() - began)
+
+
+def add_sources(watch: Stopwatch, opened: tasks.Open, batch: int, folder: Path) -> None:
+    """Rows of one batch from the model in either precision, and from disk, known to the system or not."""
+    layer = opened.task.layer
+    read = Stream(opened, Feed(layer, batch), CPU)
+    games = read.order(0)[: -(-batch // read.context)]
+    tokens = read.reading(read.tokens[games])
+
+    def forward(bf16: bool) -> None:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            read.model.body(tokens.tokens, layer)
+
+    cached = CachedStream(opened, Feed(layer, batch), CPU, folder, 100)
+    file = os.open(folder / "rows.npy", os.O_RDONLY)
+
+    def cold() -> None:
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        cached.rows(games)
+
+    watch.add("model, float32", lambda: forward(False))
+    watch.add("model, bfloat16", lambda: forward(True))
+    watch.add("disk, in memory still", lambda: cached.rows(games), time.perf_counter)
+    if hasattr(os, "posix_fadvise"):
+        watch.add("disk", cold, time.perf_counter)
+
+
+def add_steps(watch: Stopwatch, opened: tasks.Open, d_sae: int) -> None:
+    """One step of each variant on a batch that lies ready, and of a pack with the batch's activations."""
+    for name in STEPS:
+        spec = Spec(opened.task.name, name, d_sae=d_sae)
+        stream = Stream(opened, feed_of(spec, opened.task), CPU)
+        batch, training = next(stream.batches()), Training(spec, stream)
+        watch.add(f"step {name}", lambda training=training, batch=batch: training.take(batch))
+    spec = Spec(opened.task.name, "standard", d_sae=d_sae)
+    feed = feed_of(spec, opened.task)
+    stream = Stream(opened, feed, CPU)
+    pack = [Training(spec, stream) for _ in range(PACK)]
+    games = stream.order(0)[: -(-feed.batch // stream.context)]
+
+    def together() -> None:
+        x = stream.rows(games)[: feed.batch] / stream.scale
+        for each in pack:
+            each.take(Batch(x))
+
+    watch.add("pack", together)
+
+
+def add_peak(watch: Stopwatch, dtype: torch.dtype, size: int) -> None:
+    a = torch.randn(size, size).to(dtype)
+    watch.add(f"peak {dtype}", lambda: a @ a)
+
+
+def lines(watch: Stopwatch, opened: tasks.Open, batch: int, d_sae: int, size: int) -> Iterator[str]:
+    best, d = watch.best, opened.model.shape.width
+    dtype = torch.bfloat16 if is_faster(CPU) else torch.float32
+    peak = 2 * size**3 / best[f"peak {dtype}"]
+    yield f"{opened.task.name}: batches of {batch:,}, width {d} x {d_sae:,}, products in {dtype}"
+    yield f"products of {size} x {size}: {peak / 1e9:.0f} GFLOP/s, the peak"
+    yield f"\n{'activations':<24}{'rows/s':>12}"
+    for name in (name for name in best if name.startswith(("model", "disk"))):
+        yield f"{name:<24}{batch / best[name]:>12,.0f}"
+    yield f"\n{'one step':<24}{'ms':>8}{'rows/s':>12}{'of peak':>9}{'of local':>10}"
+    for name in STEPS:
+        seconds = best[f"step {name}"]
+        share = 5 * 2 * batch * d * d_sae / seconds / peak  # the products a step cannot do without
+        relative = seconds / best["step local"]
+        yield f"{name:<24}{1e3 * seconds:>8.1f}{batch / seconds:>12,.0f}{share:>9.0%}{relative:>10.1f}"
+    rows = "bfloat16" if is_faster(CPU) else "float32"
+    apart = PACK * best["step standard"] + best[f"model, {rows}"]
+    yield f"\n{PACK} SAEs on one stream cost {best['pack'] / apart:.2f} of {PACK} steps and one activation pass;"
+    alone = PACK * (best["step standard"] + best[f"model, {rows}"])
+    yield f"trained one after the other they would cost {alone / best['pack']:.2f} times as much"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", default=tasks.DEFAULT)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--d-sae", type=int, default=1024)
+    parser.add_argument("--quick", action="store_true", help="see that it runs")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    opened, batch = tasks.open_task(tasks.of(asked.task)), saes.RECIPES["common"].batch
+    size, d_sae = (256, 64) if asked.quick else (2048, asked.d_sae)
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory(
+        dir="."
+    ) as folder:  # beside the data, on the disk that a cache would be on
+        add_sources(watch, opened, batch, Path(folder))
+        add_steps(watch, opened, d_sae)
+        for dtype in (torch.float32, torch.bfloat16):
+            add_peak(watch, dtype, size)
+        for _ in range(1 if asked.quick else asked.rounds):
+            watch.round()
+    print("\n".join(lines(watch, opened, batch, d_sae, size)))
+
+
+if __name__ == "__main__":
+    main()
