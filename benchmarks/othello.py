@@ -4,7 +4,7 @@
     boardsae score results/othello-v1
     boardsae leaderboard --write
 
-Some 220 SAEs of 4,096 features, 50M positions each: hours on one GPU. Coefficients are of inputs whose mean squared
+Some 230 SAEs of 4,096 features, 50M positions each: hours on one GPU. Coefficients are of inputs whose mean squared
 norm is 1. They are not calibrated on this model yet; `boardsae train-sae --target-l0` finds others.
 """
 

@@ -4,8 +4,9 @@
     boardsae score results/othello6-v1
     boardsae leaderboard --write
 
-Some 220 SAEs of 1,024 features, 2M positions each: hours on two cores. The sparsities reach below L0 10 and above 80,
-so that the table's L0s lie between runs; coefficients are from runs of 1M positions.
+Some 230 SAEs of 1,024 features, 2M positions each: hours on two cores. The sparsities reach below L0 10 and above 80,
+so that the table's L0s lie between runs; coefficients are from runs of 1M positions, those of
+e2e and e2e_ds from 200,000.
 """
 
 from boardsae.grid import grid, zoo
@@ -13,7 +14,7 @@ from boardsae.grid import grid, zoo
 TASK, SIZE = "othello6-v1", {"d_sae": 1024, "rows": 2_000_000}
 KS = (8, 18, 40, 90)
 L1 = (0.03, 0.08, 0.15, 0.25, 0.4)
-TAIL = (0.001, 0.004, 0.016, 0.06)
+TAIL = (0.03, 0.08, 0.18, 0.35, 0.6)
 SPARSITIES = zoo(
     KS,
     standard=L1,

@@ -56,7 +56,7 @@ class Board(NamedTuple):
 
 
 def board(found: Found, task: str, view: View, headline: Sequence[str] = HEADLINE) -> Board:
-    """Refuses metrics that the records do not know, and variants that nobody does; of the headline it takes what is there."""
+    """Refuses metrics that the records do not know and variants that nobody does; the headline may lack some."""
     from boardsae.saes import VARIANTS
 
     mine = found.of(task)

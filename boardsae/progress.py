@@ -37,7 +37,7 @@ class Lines:
 
     def update(self, n: int) -> None:
         self.done += n
-        if time.monotonic() - self.last >= 10:
+        if time.monotonic() - self.last >= 10 and self.done != self.total:  # the last line is for `close`
             self.last = time.monotonic()
             say(self.line())
 
@@ -46,10 +46,11 @@ class Lines:
 
     def line(self) -> str:
         rate = (self.done - self.first) / max(time.monotonic() - self.start, 1e-9)
+        speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
         if self.total is None or self.done >= self.total:
-            return f"{self.title}: {self.done:,} {self.unit}, {rate:,.0f}/s{self.note}"
+            return f"{self.title}: {self.done:,} {self.unit}, {speed}{self.note}"
         left = f", {(self.total - self.done) / rate:,.0f} s left" if rate else ""
-        return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s{left}{self.note}"
+        return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {speed}{left}{self.note}"
 
     def close(self) -> None:
         say(self.line())

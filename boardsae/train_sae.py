@@ -209,6 +209,7 @@ def train(
     max_gb: float = MAX_GB,
 ) -> dict[Path, str | None]:
     """Trains the runs into their folders; what is trained already stays. Answers with every run's error, or None."""
+    where = device_of(device)
     results: dict[Path, str | None] = {}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
     for spec, folder in asked:
@@ -221,7 +222,7 @@ def train(
         else:
             packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
     for feed, pack in packs.items():
-        where, steps = device_of(device), max(spec.steps for spec, _ in pack)
+        steps = max(spec.steps for spec, _ in pack)
         stream = (
             Stream(opened, feed, where)
             if cache is None
@@ -270,7 +271,7 @@ def follow(training: Sequence[Run], stream: Stream, errors: dict[Path, str | Non
                         run.checkpoint()
         if save:
             saved = time.monotonic()
-        if (step + 1) % LOG_EVERY == 0:
+        if (step + 1) % LOG_EVERY == 0 or step + 1 == steps:
             bar.set_postfix_str(note(training))
         bar.update(stream.feed.batch)
     bar.close()

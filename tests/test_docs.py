@@ -39,7 +39,9 @@ def test_every_command_line_in_the_pages_exists():
     for page, (_, name, *words) in lines:
         options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
         if name == "train-sae":  # takes the options of every variant
-            options |= {f"--{o.replace('_', '-')}" for variant in VARIANTS.values() for o in options_of(variant)}
+            options |= {
+                f"--{o.replace('_', '-')}" for variant in VARIANTS.values() for o in options_of(variant)
+            }
         assert {word for word in words if word.startswith("--")} <= options, (page, name, words)
 
 

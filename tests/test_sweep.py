@@ -133,6 +133,9 @@ def test_the_commands(task, tmp_path, monkeypatch):
     again = call.invoke(app, [*words, "--out", str(folder)])
     assert isinstance(again.exception, FileExistsError)
     assert "a run with layer 0, not None" in str(again.exception)
+    nowhere = call.invoke(app, [*words, "--device", "tpu", "--out", "nowhere"])
+    assert "no device 'tpu' here" in str(nowhere.exception)
+    assert not (tmp_path / "nowhere").exists()
     (tmp_path / "two.py").write_text(
         "from boardsae.runs import Spec\n"
         f"SPECS = [Spec({task!r}, 'topk', {{'k': 3}}, 32, 1280, layer=layer) for layer in (0, 1)]"

@@ -1,5 +1,6 @@
 """Training: alone or in a pack, interrupted or not, the same bits."""
 
+import csv
 import json
 import os
 
@@ -11,7 +12,7 @@ from made_task import opened
 from boardsae import asked, dictionary, runs, sparsity, train_sae
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
-from boardsae.stream import Feed, Stream, device_of
+from boardsae.stream import Feed, Stream, Tail, device_of
 
 TRAINED = [name for name, variant in VARIANTS.items() if not variant.untrained]
 CPU = torch.device("cpu")
@@ -151,6 +152,28 @@ def test_a_run_that_loses_its_numbers_fails_alone(task, tmp_path, monkeypatch):
     assert results[tmp_path / "good"] is None
     assert runs.is_trained(tmp_path / "good")
     assert not runs.is_trained(tmp_path / "bad")
+
+
+def test_a_run_that_loses_its_numbers_stops_when_the_log_shows_it(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_sae, "LOG_EVERY", 5)
+    (error,) = train_sae.train([(spec("standard", options={"l1": float("nan")}), tmp_path)], task).values()
+    assert "no longer finite at step 5" in error
+
+
+def test_fine_tuning_runs_the_model_in_its_share_alone(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_sae, "LOG_EVERY", 1)
+    passes, follow = [], Tail.follow
+    monkeypatch.setattr(Tail, "follow", lambda self, x: passes.append(1) or follow(self, x))
+    train_sae.train([(spec("standard", rows=256 * 10, kl_finetune=0.2), tmp_path)], task)
+    assert len(passes) == 2 * 2  # two steps: the model's own activations, and the SAE's
+    with (tmp_path / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model_kl"] != "" for row in rows] == [False] * 8 + [True] * 2
+    assert [int(row["rows"]) for row in rows] == [256 * i for i in range(1, 11)]
+
+
+def test_numbers_of_the_log_are_whole_where_they_count():
+    assert [train_sae.cell(value) for value in (1_204_224, 0.12345678, None)] == ["1204224", "0.123457", ""]
 
 
 def test_steps_are_the_same_from_wherever_they_are_read(task):
