@@ -56,9 +56,7 @@ class Spec:
                 raise ValueError(f"expected {name} to be {least} or more, got {getattr(self, name)}")
         if not 0 <= self.kl_finetune < 1:
             raise ValueError(f"expected kl_finetune from 0 to below 1, got {self.kl_finetune}")
-        build(
-            self.variant, 1, self.d_sae, **self.options
-        )  # a value that cannot be is refused before any work
+        build(self.variant, 1, self.d_sae, **self.options)  # refuses values that cannot be, before any work
 
     @property
     def batch(self) -> int:
