@@ -33,7 +33,7 @@ TASKS = {
         1,
         200_000,
         0,
-        "54222ab42fad349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
+        "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
         "data/othello6",
     ),
 }

@@ -1,0 +1,38 @@
+"""Tasks are what they are pinned to be: their games, their models, their gates."""
+
+import pytest
+import torch
+
+from boardsae import Broken, gpt, models, tasks
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_a_named_task_makes_its_own_games_and_opens(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opened = tasks.open_task(tasks.of(name))
+    assert opened.hashes["games"] == opened.task.moves
+    assert opened.model.shape.game == opened.task.game
+    assert opened.task.layer == models.gate_of(opened.folder)["layer"]
+    with pytest.raises(Broken, match="the games in data/.* are not those of"):
+        tasks.open_task(opened.task._replace(moves="0" * 64))
+
+
+@pytest.mark.parametrize("name", models.PINNED)
+def test_reference_models_are_pinned_and_gated(name, monkeypatch):
+    folder = models.folder_of(name)
+    gate = models.gate_of(folder)
+    assert gate["model"] == models.PINNED[name]
+    assert set(gate["missed"]) <= set(gate["totals"])
+    assert torch.isfinite(gpt.load(folder)(torch.ones(1, 5, dtype=torch.int64))).all()
+    monkeypatch.setitem(models.PINNED, name, "0" * 64)
+    with pytest.raises(Broken, match="install boardsae again"):
+        models.folder_of(name)
+
+
+def test_names_that_do_not_exist(tmp_path):
+    with pytest.raises(ValueError, match="no task 'othello6-v9', did you mean 'othello6-v1'"):
+        tasks.of("othello6-v9")
+    with pytest.raises(ValueError, match="no reference model"):
+        models.folder_of("othello6-v9")
+    with pytest.raises(FileNotFoundError, match=r"no gate\.json"):
+        models.gate_of(tmp_path)
