@@ -13,7 +13,7 @@ def test_a_named_task_makes_its_own_games_and_opens(name, tmp_path, monkeypatch)
     assert opened.hashes["games"] == opened.task.moves
     assert opened.model.shape.game == opened.task.game
     assert opened.task.layer == models.gate_of(opened.folder)["layer"]
-    with pytest.raises(Broken, match="the games in data/.* are not those of"):
+    with pytest.raises(Broken, match=r"the games in data/.* are not those of"):
         tasks.open_task(opened.task._replace(moves="0" * 64))
 
 
