@@ -121,7 +121,10 @@ def cards(scorer: Scorer, subject: Subject, top: int) -> list[Card]:
                 float(f[fired, place].mean()) if fired.any() else 0.0,
                 detections[place],
                 {title: named(evidence, group, values[place]) for (title, group), values in maps},
-                [example(evidence, row, float(f[row, place])) for row in strongest(report, f[:, place], EXAMPLES)],
+                [
+                    example(evidence, row, float(f[row, place]))
+                    for row in strongest(report, f[:, place], EXAMPLES)
+                ],
                 histogram(f[:, place], first),
                 by_ply(report, fired),
                 effect(evidence, coder, subject, feature, f[:, place]),
@@ -269,8 +272,8 @@ def effect(
     if not subject.decodes or evidence.site != "residual" or evidence.model.shape.vocabulary != len(moves_of):
         return None
     report = evidence.report
-    following = np.append(report.game[1:] == report.game[:-1], False)
-    rows = strongest(report, np.where(following, f, 0), ABLATED)
+    goes_on = report.ply < (report.moves != 0).sum(1)[report.game]
+    rows = strongest(report, np.where(goes_on, f, 0), ABLATED)
     if not rows:
         return None
     context = evidence.model.shape.context

@@ -49,6 +49,8 @@ def change_board(values: Mapping[str, float], size: int, upward: bool, title: st
         strength = min(abs(value) / full, 1.0) if full else 0.0
         fill = f'fill="{MORE if value > 0 else LESS}" fill-opacity="{0.9 * strength:.2f}"'
         hundredths = round(100 * value)
+        if strength < 0.03 and not hundredths:
+            continue  # neither colour nor number would be seen
         text = f"{hundredths:+d}".replace("-", MINUS) if hundredths else ""
         cells[square] = (fill, text, "#111")
     return board(cells, size, upward, title)
@@ -80,10 +82,11 @@ def board(cells: Mapping[str, tuple[str, str, str]], size: int, upward: bool, ti
 
 
 def bars(stacks: Sequence[Sequence[float]], names: Sequence[str], left: str, right: str, title: str) -> str:
-    """Stacked bars: the first stack filled, the second hatched by its outline; what stands at both ends of the axis."""
+    """Stacked bars, looks by `names`; at both ends of the axis what it begins and ends with."""
     wide, high = 300, 80
     count = max(len(stacks[0]), 1)
     step, top = wide / count, max((sum(values) for values in zip(*stacks, strict=True)), default=0) or 1
+    gap = min(1.5, step / 3)
     parts = [f'<svg class="bars" role="img" viewBox="0 0 {wide} {high + 16}"><title>{escape(title)}</title>']
     for i in range(len(stacks[0])):
         base = float(high)
@@ -91,7 +94,7 @@ def bars(stacks: Sequence[Sequence[float]], names: Sequence[str], left: str, rig
             tall = (high - 4) * stack[i] / top
             base -= tall
             if stack[i]:
-                box = f'x="{i * step + 0.75:.2f}" y="{base:.2f}" width="{step - 1.5:.2f}" height="{tall:.2f}"'
+                box = f'x="{i * step + gap / 2:.2f}" y="{base:.2f}" width="{step - gap:.2f}" height="{tall:.2f}"'
                 parts.append(f'<rect class="{name}" {box}/>')
     parts.append(f'<path class="axis" d="M0 {high + 0.5}h{wide}"/>')
     parts.append(f'<text class="tick" x="0" y="{high + 13}">{escape(left)}</text>')
@@ -147,7 +150,7 @@ def l0s(low: float, high: float) -> list[float]:
     """Round numbers between two others, as many as are easily read along a logarithmic axis."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found: list[float] = []
-    for units in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6)):
+    for units in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         finer = [
             unit * 10**decade for decade in decades for unit in units if low <= unit * 10**decade <= high
         ]

@@ -1,5 +1,6 @@
 """A report as one HTML file that needs nothing else: no network, no server, and scripts only to sort and to search."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +62,7 @@ def html(reports: Sequence[Report]) -> str:
         keep_trailing_newline=True,
     )
     drawn = lambda make: lambda *given: Markup(make(*given))  # noqa: E731 - SVG, whose makers escape
+    boards = Boards()
     pages.filters |= {"figure": figure, "interval": interval, "span": span, "percent": percent}
     pages.globals |= {
         "METRICS": METRICS,
@@ -72,7 +74,8 @@ def html(reports: Sequence[Report]) -> str:
         "frontiers": lambda: [(title, Markup(chart)) for title, chart in frontiers(reports)],
         "found": drawn(found_board),
         "map": drawn(map_board),
-        "example": drawn(example_board),
+        "example": drawn(boards.example),
+        "pieces": drawn(boards.pieces),
         "histogram": drawn(histogram),
         "plies": drawn(plies),
         "effect": drawn(effect_board),
@@ -146,7 +149,7 @@ def frontiers(reports: Sequence[Report]) -> Iterator[tuple[str, str]]:
             for each in sorted(known, key=lambda each: each.own)  # what is marked wins
             if metric in each.values and "l0@1" in each.values
         }
-        if marks:
+        if len(marks) > 1 or (marks and levels(reports[0], metric)):
             title = METRICS[metric].title
             yield title, charts.frontier(list(marks.values()), levels(reports[0], metric), f"{title} over L0")
 
@@ -167,10 +170,22 @@ def map_board(report: Report, card: Card, title: str) -> str:
     return charts.change_board(card.maps[title], *shape(report.game), text, full)
 
 
-def example_board(card: Card, place: int) -> str:
-    example = card.examples[place]
-    title = f"Game {example.game} after {example.ply} plies, {example.to_move} to move"
-    return draw.svg(example.picture, title=title).replace(' xmlns="http://www.w3.org/2000/svg"', "")
+class Boards:
+    """Examples as SVG without the shapes of their pieces, which stand once for the whole page."""
+
+    def __init__(self) -> None:
+        self.shapes: set[str] = set()
+
+    def example(self, card: Card, place: int) -> str:
+        example = card.examples[place]
+        title = f"Game {example.game} after {example.ply} plies, {example.to_move} to move"
+        drawn = draw.svg(example.picture, title=title).replace(' xmlns="http://www.w3.org/2000/svg"', "")
+        before, defined, after = re.split(r"<defs>(.*?)</defs>\n", drawn, flags=re.DOTALL)
+        self.shapes |= set(re.findall(r'<g id=".*?</g>', defined, re.DOTALL))
+        return before + after
+
+    def pieces(self) -> str:
+        return f'<svg class="pieces" aria-hidden="true"><defs>{"".join(sorted(self.shapes))}</defs></svg>'
 
 
 def histogram(card: Card) -> str:

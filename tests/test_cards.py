@@ -252,6 +252,17 @@ def test_ablation_is_what_the_whole_model_says(evidence):
     assert len(sizes) == cards.CHANGES
 
 
+def test_nothing_is_taken_out_where_a_game_has_ended(evidence, monkeypatch):
+    """The last position of every game is its strongest, and none of them goes on."""
+    taken = []
+    kept = cards.strongest
+    monkeypatch.setattr(cards, "strongest", lambda *given: taken.extend(kept(*given)) or taken)
+    report = evidence.report
+    coder, subject = Checked(Rectified(), report.x), Subject(Rectified(), {"name": "both"})
+    assert cards.effect(evidence, coder, subject, 5, report.ply.astype(np.float32)).positions == cards.ABLATED
+    assert all(report.moves[report.game[row], report.ply[row]] != 0 for row in taken)
+
+
 def test_a_feature_without_a_direction_has_no_effect(evidence):
     _, found = effect(evidence, 1)
     assert found.kl == pytest.approx(0, abs=1e-7)

@@ -99,9 +99,10 @@ def test_a_page_is_whole_and_needs_nothing_else(reports):
     outside = [each for each in tags.attributes if each[1] in ("src", "srcset", "href", "action", "data")]
     assert outside
     assert all(value.startswith("#") or value == "data:," for _, _, value in outside)
-    ids = [value for _, name, value in tags.attributes if name == "id" and not value.startswith("boardsae-")]
+    ids = [value for _, name, value in tags.attributes if name == "id"]
     assert len(ids) == len(set(ids))
-    links = {value[1:] for tag, name, value in tags.attributes if (tag, name) == ("a", "href")}
+    links = {value[1:] for _, _, value in outside if value.startswith("#")}
+    assert {"boardsae-x", "boardsae-o"} <= links
     assert links <= set(ids)
     assert "NaN" not in text
     assert "None" not in text
@@ -195,11 +196,12 @@ def column(browser, place):
 
 @needs_browser
 def test_headings_sort_by_keyboard(opened):
-    """F1 is the third column: best first, then worst first, and what has none is last either way."""
+    """F1 is the third column: worst first, then best first as at the start; what has none is last either way."""
+    assert opened.run("document.querySelectorAll('#table th')[2].ariaSort") == "descending"
     names = column(opened, 0)
     assert len(names) == 72  # the headline's groups are shown first
     opened.run("document.querySelectorAll('#table thead button')[2].focus()")
-    for state, best_first in (("descending", True), ("ascending", False)):
+    for state, best_first in (("ascending", False), ("descending", True)):
         opened.press("Enter")
         scores = column(opened, 2)
         assert scores.pop() == "\N{EN DASH}"
@@ -233,6 +235,17 @@ def test_a_feature_is_followed_and_the_search_gives_way(opened):
     top, high = opened.run("(({top}) => [top, innerHeight])(document.activeElement.getBoundingClientRect())")
     assert 0 < top < high
     assert opened.run("document.querySelectorAll('.card:not([hidden])').length") == 4
+
+
+@needs_browser
+def test_discs_are_seen_whatever_is_hidden(opened):
+    """Their shapes stand once in the page, in none of the boards."""
+    discs = "[...document.querySelectorAll('.card:not([hidden]) .examples use')].map(disc => disc.getBBox().width)"
+    assert len(widths := opened.run(discs)) == 4 * 6 * 4
+    assert min(widths) > 30
+    opened.run("document.querySelector('#search').value = 'd1'; search.dispatchEvent(new Event('input'))")
+    assert len(widths := opened.run(discs)) == 6 * 4
+    assert min(widths) > 30
 
 
 @needs_browser

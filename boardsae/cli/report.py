@@ -16,10 +16,12 @@ Target = Annotated[str, typer.Argument(metavar="TARGET", help="A run, or file.py
 def report(
     target: Target,
     beside: Annotated[
-        str | None, typer.Argument(metavar="[TARGET2]", help="Another one, to be laid beside it.")
+        str | None, typer.Argument(metavar="TARGET2", help="Another one, to be laid beside it.")
     ] = None,
     task: TaskName = "othello6-v1",
-    top: Annotated[int, typer.Option(help="Features that get a card.")] = 50,
+    top: Annotated[
+        int | None, typer.Option(help="Features that get a card [default: 50, or 25 of each of two].")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The page [default: report.html in the run, or here for two].")
     ] = None,
@@ -35,6 +37,7 @@ def report(
     path = out or (Path(target) if beside is None and Path(target).is_dir() else Path()) / "report.html"
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; --force replaces it")
-    page.write(facts.reports([each for each in (target, beside) if each is not None], task, top), path, force)
+    asked = [each for each in (target, beside) if each is not None]
+    page.write(facts.reports(asked, task, facts.TOP // len(asked) if top is None else top), path, force)
     print(path)
     say(f"next: open {path} in a browser")

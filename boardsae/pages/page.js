@@ -72,5 +72,6 @@ addEventListener("keydown", (event) => {
     search.focus();
   }
 });
+sortBy(table.tHead.rows[0].cells[2], 2); // by F1, the best first
 show();
 follow();

@@ -24,7 +24,7 @@ class PAnneal(SAE):
         random: torch.Generator,
         recipe: Recipe,
         *,
-        l1: float = 0.02,
+        l1: float = 0.13,
         p_end: float = 0.2,
         updates: int = 10,
     ):
