@@ -1,4 +1,4 @@
-"""From nothing to a scored table in minutes: four variants at two sparsities, controls, figures, what to try next."""
+"""From nothing to a scored table in minutes: four variants at two sparsities, controls, figures, a report page, what to try next."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from boardsae import controls, figures, leaderboard, runs, scoring, sweep, tasks
+from boardsae import controls, figures, leaderboard, page, records, report, runs, scoring, sweep, tasks
 from boardsae.evidence import Evidence
 from boardsae.grid import grid
 from boardsae.leaderboard import Board, View
@@ -37,7 +37,16 @@ def quickstart(game: str, out: Path) -> list[Board]:
         )
         drawn = figures.draw_all(boards, out / "figures")
         say(f"{len(drawn)} files in {out / 'figures'}")
+    with step(4, "writing the report page of the SAE with the highest coverage", "half a minute"):
+        page.write(report.reports([str(best(out, task))], task), path := out / "report.html", force=True)
+        say(f"open {path} in a browser")
     return boards
+
+
+def best(out: Path, task: str) -> Path:
+    """The run with the highest coverage."""
+    scored = [run for run in records.find(out).of(task).runs if not run.control]
+    return max(scored, key=lambda run: run.value("coverage@1") or 0.0).path
 
 
 def task_of(game: str) -> str:
@@ -72,10 +81,10 @@ def is_control(folder: Path) -> bool:
 @contextmanager
 def step(number: int, what: str, lasts: str) -> Iterator[None]:
     """Says what begins and about how long it takes, and then how long it took."""
-    say(f"{number}/3 {what}: about {lasts}")
+    say(f"{number}/4 {what}: about {lasts}")
     began = time.monotonic()
     yield
-    say(f"{number}/3 done in {time.monotonic() - began:.0f} s")
+    say(f"{number}/4 done in {time.monotonic() - began:.0f} s")
 
 
 def next_steps(out: Path) -> list[str]:

@@ -1,6 +1,8 @@
 """From nothing to a table: what is trained, scored, drawn and said, with the slow parts played by short ones."""
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
 from made_records import record_of, write, write_controls
@@ -50,6 +52,8 @@ def played(monkeypatch, tmp_path):
     monkeypatch.setattr(quickstart.controls, "records", lambda _, out: write_controls(out))
     monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.1, 0.32), "topk": (12, 48)})
     monkeypatch.setattr(quickstart.figures, "draw_all", lambda _, folder: [folder / "frontier.png"])
+    monkeypatch.setattr(quickstart.report, "reports", lambda targets, task: targets)
+    monkeypatch.setattr(quickstart.page, "write", lambda made, path, force: asked.update(page=(made, path)))
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -72,13 +76,22 @@ def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
     )  # every cell has a value
     assert "clock *" in out
     for said in (
-        "1/3 training 4 SAEs",
+        "1/4 training 4 SAEs",
         "about",
-        "3/3 done in",
+        "3/4 done in",
         "try next:",
         "boardsae sweep benchmarks/othello6.py",
     ):
         assert said in err
+
+
+def test_the_page_is_of_the_highest_coverage(played, monkeypatch, capsys):
+    called(monkeypatch, capsys)
+    (target,), path = played["page"]
+    scores = {folder: json.loads((folder / "scores.json").read_text()) for folder in played["scored"]}
+    coverage = {str(folder): scores["metrics"]["coverage@1"]["value"] for folder, scores in scores.items()}
+    assert Path(target).absolute() == Path(max(coverage, key=coverage.get))
+    assert path.name == "report.html"
 
 
 def test_a_second_call_trains_nothing(played, monkeypatch, capsys):
