@@ -1,4 +1,4 @@
-"""From nothing to a scored table in minutes: four variants at two sparsities, controls, figures, a report page, what to try next."""
+"""From nothing to a scored table in minutes: four variants, two sparsities, controls, figures, a page, what is next."""
 
 import os
 import time

@@ -52,8 +52,8 @@ def played(monkeypatch, tmp_path):
     monkeypatch.setattr(quickstart.controls, "records", lambda _, out: write_controls(out))
     monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.1, 0.32), "topk": (12, 48)})
     monkeypatch.setattr(quickstart.figures, "draw_all", lambda _, folder: [folder / "frontier.png"])
-    monkeypatch.setattr(quickstart.report, "reports", lambda targets, task: targets)
-    monkeypatch.setattr(quickstart.page, "write", lambda made, path, force: asked.update(page=(made, path)))
+    monkeypatch.setattr(quickstart.report, "reports", lambda targets, _: targets)
+    monkeypatch.setattr(quickstart.page, "write", lambda made, path, **_: asked.update(page=(made, path)))
     monkeypatch.chdir(tmp_path)
     return asked
 
