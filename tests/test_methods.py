@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_saes import D, FEATURES, ROWS, Tail, made, step_for, train
+from test_saes import FEATURES, ROWS, D, Tail, made, step_for, train
 
 from boardsae.saes.annealing import powered
 from boardsae.saes.base import Step
