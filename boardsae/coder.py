@@ -1,14 +1,15 @@
 """Anything with encode and decode, and what is asked of it before it is scored."""
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 ROWS = 8192  # encoded at once
+DENSE = 0.25  # the share of features above which remembering costs more than encoding again
 
 
 @runtime_checkable
@@ -24,6 +25,7 @@ class Checked:
 
     def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
         self.coder, self.d = coder, x.shape[1]
+        self.known: dict[tuple[int, int], Sparse] = {}
         some = x[:: max(1, len(x) // 256)][:256]
         together = self.encode(some)
         self.features = together.shape[1]
@@ -47,6 +49,17 @@ class Checked:
             raise ValueError("expected features that are numbers, got values that are not finite")
         return f
 
+    def encode_once(self, x: Tensor) -> Tensor:
+        """What encode gives, remembered by its values that are not 0: a score reads the same rows many times."""
+        key = x.data_ptr(), len(x)
+        if key in self.known:
+            return self.known[key].dense()
+        f = self.encode(x)
+        places = f.flatten().nonzero()[:, 0]
+        if len(places) < DENSE * f.numel():
+            self.known[key] = Sparse(f.shape, places.int(), f.flatten()[places])
+        return f
+
     @torch.no_grad()
     def decode(self, f: Tensor, x: Tensor) -> Tensor:
         x_hat = torch.as_tensor(self.coder.decode(f)).detach().float()
@@ -57,6 +70,17 @@ class Checked:
         return x_hat
 
 
+class Sparse(NamedTuple):
+    shape: torch.Size
+    places: Int[Tensor, " value"]  # in the flattened array
+    values: Float[Tensor, " value"]
+
+    def dense(self) -> Tensor:
+        f = torch.zeros(self.shape.numel())
+        f[self.places] = self.values
+        return f.view(self.shape)
+
+
 def slices(rows: int) -> list[slice]:
     return [slice(first, min(first + ROWS, rows)) for first in range(0, rows, ROWS)]
 
@@ -64,4 +88,4 @@ def slices(rows: int) -> list[slice]:
 def blocks(coder: Checked, x: Float[Tensor, "row d"]) -> Iterator[np.ndarray]:
     """Features of some rows at a time."""
     for some in slices(len(x)):
-        yield coder.encode(x[some]).numpy()
+        yield coder.encode_once(x[some]).numpy()

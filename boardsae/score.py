@@ -293,7 +293,7 @@ class Scorer:
         rows, hats, fired = [], [], np.zeros(coder.features, np.int64)
         for some in slices(len(report.x)):
             x = report.x[some]
-            f = coder.encode(x)
+            f = coder.encode_once(x)
             x_hat = coder.decode(f, x) if subject.decodes else torch.zeros_like(x)
             fired += (f != 0).sum(0).numpy()
             rows.append(unsupervised.by_game(x, f, x_hat, evidence.mean).numpy())

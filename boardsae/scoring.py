@@ -138,7 +138,8 @@ def cell(record: dict[str, Any], metric: str, _title: str, form: str) -> str:
     text = form.format(held["value"])
     if held.get("low") is None or held["high"] - held["low"] == 0:
         return text
-    return f"{text} ±{form.format((held['high'] - held['low']) / 2).lstrip('0')}"
+    half = form.format((held["high"] - held["low"]) / 2)
+    return f"{text} ±{half.removeprefix('0') if half.startswith('0.') else half}"
 
 
 def details(record: dict[str, Any]) -> Iterator[str]:

@@ -115,6 +115,32 @@ def test_an_encoder_that_looks_at_its_batch_is_refused(scorer):
         scores(scorer, Batchy())
 
 
+def test_rows_are_encoded_once(scorer):
+    class Watched(Both):
+        rows = 0
+
+        def encode(self, x):
+            self.rows += len(x)
+            f = super().encode(x)
+            return f * (f > 2.5 * f.abs().mean(1, keepdim=True))  # sparse, as what is remembered is
+
+    evidence, coder = scorer.evidence, Watched()
+    scores(scorer, coder)
+    parts = (evidence.train.x, evidence.select.x, evidence.report.x, evidence.sample)
+    assert coder.rows <= sum(map(len, parts)) + 512  # and twice the few that are checked
+
+
+def test_what_is_remembered_is_what_was_encoded(scorer):
+    coder = Checked(Both(), scorer.evidence.select.x)
+    for cut in (0.0, 1.0, 100.0):
+        coder.coder = type("Cut", (), {"encode": lambda _, x, cut=cut: x * (x > cut), "decode": None})()
+        coder.known.clear()
+        x = scorer.evidence.report.x
+        first, again = coder.encode_once(x), coder.encode_once(x)
+        assert torch.equal(first, again)
+        assert torch.equal(first, x * (x > cut))
+
+
 @pytest.mark.parametrize(
     ("encode", "decode", "message"),
     [
