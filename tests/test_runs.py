@@ -17,8 +17,8 @@ def test_a_spec_holds_every_option():
     spec = Spec(variant="topk", options={"k": 5})
     assert spec.options == options_of(VARIANTS["topk"]) | {"k": 5}
     assert Spec(variant="topk", options=spec.options) == spec
-    assert spec.steps == 2_000_000 // 4096
-    tuned = Spec(rows=4096 * 10, kl_finetune=0.3)
+    assert spec.steps == 2_000_000 // 1024
+    tuned = Spec(rows=1024 * 10, kl_finetune=0.3)
     assert (tuned.steps, tuned.own_steps) == (10, 7)
     assert Spec(rows=5).steps == 1
 

@@ -40,7 +40,8 @@ class Recipe(NamedTuple):
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("common", True, True, True, 4e-3, 0.05, 0.1, 0.4, 1.0, 4096),
+        # Of 1M rows of othello6, batches of 1,024 make as much as batches of 4,096 of 4M; smaller ones gain no more.
+        Recipe("common", True, True, True, 4e-3, 0.05, 0.1, 0.4, 1.0, 1024),
         # Karvonen et al. 2024 as their code ran: 36,621 steps, of which 1,000 warm up; nothing decays.
         Recipe("paper-2024", False, False, False, 3e-4, 1000 / 36621, 0.0, 0.0, None, 8192),
     )
