@@ -18,7 +18,7 @@ from boardsae.metrics import bootstrap
 from boardsae.metrics.counting import LEVELS, Counts
 from boardsae.metrics.detectors import AT_ONCE, by_game, f1
 from boardsae.metrics.supervised import common
-from boardsae.score import Scorer
+from boardsae.scorer import Scorer
 from boardsae.splits import SPLITS
 from boardsae.subject import Subject
 from games.core import play_all

@@ -22,7 +22,7 @@ from boardsae.evidence import Evidence
 from boardsae.files import read_json, write_json
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
-from boardsae.score import Scorer
+from boardsae.scorer import Scorer
 from boardsae.subject import SCHEMA, Subject, read_run
 
 ROWS = 400_000  # that the trained controls see

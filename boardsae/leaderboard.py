@@ -148,11 +148,7 @@ def at_own_l0(shown: Board, others: Sequence[Entry]) -> Table:
         [label(entry), span(entry.l0s(shown.l0)), *(words(entry.own(metric)) for metric in shown.metrics)]
         for entry in ordered(shown, others, lambda entry, metric: entry.own(metric))
     ]
-    note = (
-        ""
-        if any(entry.control for entry in others)
-        else "No controls yet: boardsae score --controls makes them."
-    )
+    note = "" if any(entry.control for entry in others) else "No controls yet: boardsae score makes them."
     return Table(f"{shown.task} at their own L0", ["variant", "L0", *map(heading, shown.metrics)], rows, note)
 
 

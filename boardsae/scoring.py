@@ -12,7 +12,7 @@ from boardsae.evidence import Evidence
 from boardsae.files import read_json, write_json
 from boardsae.metrics import METRICS
 from boardsae.progress import progress, say
-from boardsae.score import Scorer
+from boardsae.scorer import Scorer
 from boardsae.subject import Subject, check_width
 from boardsae.targets import of, subjects
 

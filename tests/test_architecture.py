@@ -43,7 +43,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.evidence",
     "boardsae.coder",
     "boardsae.subject",
-    "boardsae.score",
+    "boardsae.scorer",
     "boardsae.targets",
     "boardsae.controls",
     "boardsae.scoring",

@@ -9,7 +9,7 @@ from boardsae import cards
 from boardsae.coder import Checked
 from boardsae.evidence import Evidence
 from boardsae.metrics.counting import LEVELS
-from boardsae.score import Scorer
+from boardsae.scorer import Scorer
 from boardsae.subject import Subject
 from games.core import play_all
 

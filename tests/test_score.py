@@ -12,7 +12,7 @@ from boardsae.coder import Checked
 from boardsae.evidence import Evidence
 from boardsae.metrics import METRICS
 from boardsae.runs import Spec
-from boardsae.score import Scorer
+from boardsae.scorer import Scorer
 from boardsae.subject import Subject
 
 
