@@ -52,6 +52,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.compare",
     "boardsae.entries",
     "boardsae.tables",
+    "boardsae.matching",
     "boardsae.leaderboard",
     "boardsae.looks",
     "boardsae.boards",

@@ -79,3 +79,17 @@ def compare(
     print(f"{'':<28} {'A':>9} {'B':>9} {'A - B':>9}  {'95% interval':<22} at L0 {verdicts[0].l0}")
     for verdict in verdicts:
         print(comparing.told(verdict))
+
+
+@app.command()
+def match(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Runs with their weights, as of one task.")],
+) -> None:
+    """Say whether runs find the same features: across seeds, and across variants.
+
+    Writes DIR/matching.csv.
+    """
+    from boardsae import matching, tables
+
+    print(tables.text(matching.summary(matching.write(root))), end="")
+    print(root / "matching.csv")
