@@ -141,7 +141,8 @@ class Evidence:
 
 
 def family(name: str) -> str:
-    return "othello" if name.startswith("othello") else "chess"
+    """Chess speaks of pieces; all others, games of plug-ins too, of mine and theirs."""
+    return "chess" if name.startswith("chess") else "othello"
 
 
 BOARD = {"othello": ("mine", "theirs"), "chess": ("piece_paper",)}

@@ -24,6 +24,7 @@ from games.core import Game, Policy
 
 BLOCK = 8192  # games that one worker makes at a time
 DEFAULT_GAMES = {"othello": 200_000, "othello6": 200_000, "chess": 50_000, "chess-pgn": 50_000}
+OTHERS = 20_000  # games of a plug-in, which may play slowly
 SCRATCH = ("keys.npy", "done.npy", "lock", "request.json")
 
 
@@ -46,7 +47,7 @@ def from_policy(
 ) -> data.Dataset:
     """`count` games played by the policy, or the rest of them after a kill; game i depends only on (seed, i)."""
     game = games.load(name)
-    count = DEFAULT_GAMES[name] if count is None else above_0("games", count)
+    count = DEFAULT_GAMES.get(name, OTHERS) if count is None else above_0("games", count)
     if not 0 <= seed < 2**64:
         raise ValueError(f"expected a seed from 0 to 2**64 - 1, got {seed}")
     played = game.policy(policy or game.default_policy)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from boardsae.coder import Checked, blocks, slices
 from boardsae.evidence import Evidence, Part
-from boardsae.metrics import bootstrap, chance, functional, geometry, paper, supervised, unsupervised
+from boardsae.metrics import METRICS, bootstrap, chance, functional, geometry, paper, supervised, unsupervised
 from boardsae.metrics.cells import absent, number, summed, valued
 from boardsae.metrics.counting import LEVELS, Counts, codes_of, count
 from boardsae.metrics.detectors import Choice, best_by_f1, by_game
@@ -65,6 +65,9 @@ class Scorer:
         self.unsupervised(coder, subject, record, tables)
         if subject.directions is not None:
             self.geometry(subject.directions, tables["fired"], metrics)
+        for name, metric in METRICS.items():
+            if metric.measure is not None:
+                metrics[name] = metric.measure(evidence, coder)
         return (
             header(evidence, subject)
             | {"seconds": round(time.perf_counter() - began, 2)}
@@ -255,6 +258,13 @@ class Scorer:
         """The protocol of 2024: choices on training games, and coverage too; the report games are its test."""
         evidence = self.evidence
         train, report, places = evidence.train, evidence.report, evidence.paper_board
+        if not len(places):
+            why = absent("the paper defines no predicates of this game")
+            names = [
+                f"{score}_{by}@1" for score in ("coverage", "reconstruction") for by in ("paper", "text")
+            ]
+            metrics.update(dict.fromkeys(names, why))
+            return
         counts = self.counts(coder, train, maxima, np.ascontiguousarray(train.truth[:, places]))
         scores = paper.coverage(counts, evidence.paper_denominator)
         squares = np.unique([evidence.columns[i].square for i in places], return_inverse=True)[1]

@@ -85,9 +85,10 @@ def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = P
 
 def run_pack(pack: Pack) -> list[Result]:
     """Trains a pack. Whatever goes wrong is the result of the run that is to blame, found by training each alone."""
-    from boardsae import train_sae
+    from boardsae import plugins, train_sae
 
     try:
+        plugins.read_files()
         opened = tasks.open_task(tasks.of(pack.specs[0].task))
         train_sae.train(list(zip(pack.specs, pack.folders, strict=True)), opened, device=pack.device)
     except Exception as error:  # one run's trouble must not end the sweep

@@ -61,7 +61,14 @@ def of(name: str) -> Task:
     game = facts["shape"]["game"]
     layer = models.gate_of(folder)["layer"]
     return Task(
-        folder.name, game, name, layer, generate.DEFAULT_GAMES[game], 0, None, facts["recipe"]["data"]
+        folder.name,
+        game,
+        name,
+        layer,
+        generate.DEFAULT_GAMES.get(game, generate.OTHERS),
+        0,
+        None,
+        facts["recipe"]["data"],
     )
 
 

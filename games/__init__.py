@@ -7,7 +7,7 @@
 1403
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -15,22 +15,48 @@ from jaxtyping import Bool, Int, UInt64
 
 from games.core import Game, Predicate, Transcripts, no_such, predicates, rows
 
-NAMES = ("othello", "othello6", "chess", "chess-pgn")
-__all__ = ["NAMES", "Game", "Predicate", "Transcripts", "load", "predicates", "rows", "truth"]
+__all__ = ["NAMES", "Game", "Predicate", "Transcripts", "load", "predicates", "register", "rows", "truth"]
+
+
+def _othello(name: str) -> Game:
+    from games.othello.game import Othello
+
+    return Othello(name, size=6 if name == "othello6" else 8)
+
+
+def _chess(name: str) -> Game:
+    from games.chess.game import Chess
+
+    return Chess(name)
+
+
+_MAKERS: dict[str, Callable[[str], Game]] = {
+    "othello": _othello,
+    "othello6": _othello,
+    "chess": _chess,
+    "chess-pgn": _chess,
+}
+NAMES = _MAKERS.keys()  # those of plug-ins too, once they are registered
+
+
+def register(name: str, make: Callable[[str], Game]) -> None:
+    """Makes a game known by its name; `make` is called with it when the game is first needed."""
+    if name in _MAKERS:
+        raise ValueError(f"there is a game {name!r} already")
+    _MAKERS[name] = make
 
 
 @cache
 def load(name: str) -> Game:
     """The game of that name; its rules need no compiled code, its array methods compile on first use."""
-    if name not in NAMES:
-        raise ValueError(no_such("game", name, NAMES))
-    if name.startswith("othello"):
-        from games.othello.game import Othello
-
-        return Othello(name, size=6 if name == "othello6" else 8)
-    from games.chess.game import Chess
-
-    return Chess(name)
+    if name not in _MAKERS:
+        raise ValueError(no_such("game", name, _MAKERS))
+    game = _MAKERS[name](name)
+    if not isinstance(game, Game):
+        asked = [*Game.__annotations__, *(word for word in vars(Game) if not word.startswith("_"))]
+        lacking = ", ".join(word for word in asked if not hasattr(game, word))
+        raise ValueError(f"expected {name} to be a game, got {type(game).__name__} without {lacking}")
+    return game
 
 
 def truth(

@@ -79,7 +79,9 @@ class Game(Protocol):
     default_policy: str
 
     @property
-    def planes(self) -> tuple[Plane, ...]: ...
+    def planes(self) -> tuple[Plane, ...]:
+        """Among them `over`, whose one bit says that no move follows."""
+        ...
 
     def start(self) -> Any: ...
     def legal(self, state: Any) -> list[int]:

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -30,8 +31,15 @@ def options(
     _version: Annotated[
         bool, typer.Option("--version", callback=version, is_eager=True, help="Print it.")
     ] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(help="A Python file that registers variants, metrics or games; repeat for more."),
+    ] = None,
 ) -> None:
-    pass
+    from boardsae import plugins
+
+    plugins.installed_games()
+    plugins.add(plugin or [])
 
 
 def main() -> None:

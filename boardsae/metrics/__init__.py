@@ -1,6 +1,13 @@
 """What is measured, how, and what it does not say: the table behind `boardsae show METRIC`."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from boardsae import plugins
+
+Measure = Callable[
+    [Any, Any], dict[str, Any]
+]  # of boardsae.evidence.Evidence and boardsae.coder.Checked: a cell
 
 
 class Metric(NamedTuple):
@@ -9,6 +16,7 @@ class Metric(NamedTuple):
     range: str
     definition: str
     weakness: str
+    measure: Measure | None = None  # of a metric that stands outside of the scorer
 
 
 METRICS: dict[str, Metric] = {
@@ -160,3 +168,20 @@ METRICS: dict[str, Metric] = {
         "Strong is not the same as meaningful.",
     ),
 }
+
+
+def register(identity: str, metric: Metric) -> None:
+    """Makes a metric known by its id, `name@version`; `measure` answers with a cell of boardsae.metrics.cells."""
+    name, _, version = identity.partition("@")
+    if not (name.isidentifier() and version.isdigit()):
+        raise ValueError(f"expected a metric id such as coverage@1, got {identity!r}")
+    if not isinstance(metric, Metric) or metric.measure is None:
+        raise ValueError(
+            f"expected {identity} to be a boardsae.metrics.Metric with a measure, got {metric!r}"
+        )
+    if identity in METRICS:
+        raise ValueError(f"there is a metric {identity!r} already")
+    METRICS[identity] = metric
+
+
+plugins.installed("metrics", register)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from boardsae import plugins
 from boardsae.saes.base import RECIPES, SAE, options_of
 from boardsae.saes.batch_topk import BatchTopK
 from boardsae.saes.controls import PCA, FrozenDecoder, Neurons, ProbeOracle, Random
@@ -27,6 +28,15 @@ CONTROLS = (FrozenDecoder, Random, PCA, Neurons, ProbeOracle)
 VARIANTS: dict[str, type[SAE]] = {variant.name: variant for variant in (*METHODS, *CONTROLS)}
 
 
+def register(variant: type[SAE]) -> None:
+    """Makes a variant known by its name, as if it stood in this package."""
+    if not (isinstance(variant, type) and issubclass(variant, SAE)):
+        raise ValueError(f"expected a class of boardsae.saes.base.SAE, got {variant!r}")
+    if VARIANTS.get(variant.name, variant) is not variant:
+        raise ValueError(f"there is a variant {variant.name!r} already")
+    VARIANTS[variant.name] = variant
+
+
 def build(name: str, d: int, features: int, seed: int = 0, recipe: str = "common", **options: Any) -> SAE:
     """An untrained SAE of a variant; the seed decides its first weights."""
     if name not in VARIANTS:
@@ -38,3 +48,6 @@ def build(name: str, d: int, features: int, seed: int = 0, recipe: str = "common
         if option not in known:
             raise ValueError(no_such(f"option of {name}", option, known))
     return VARIANTS[name](d, features, torch.Generator().manual_seed(seed), RECIPES[recipe], **options)
+
+
+plugins.installed("variants", lambda _, variant: register(variant))
