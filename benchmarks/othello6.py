@@ -12,15 +12,16 @@ from boardsae.grid import grid, zoo
 
 TASK, SIZE = "othello6-v1", {"d_sae": 1024, "rows": 1_000_000}
 KS = (8, 18, 40, 90)
-L1 = (0.02, 0.05, 0.1, 0.18)
+L1 = (0.02, 0.05, 0.1, 0.22)
 SPARSITIES = zoo(
     KS,
+    feature_choice=(8, 18, 40, 110),  # some features may not fill their budget
     standard=L1,
     local=L1,
-    p_anneal=(0.012, 0.025, 0.045, 0.08),
+    p_anneal=(0.012, 0.025, 0.045, 0.095),
     gated=(0.025, 0.06, 0.12, 0.22),
     gated_p_anneal=(0.015, 0.03, 0.055, 0.1),
-    jumprelu=(0.0002, 0.0006, 0.0018, 0.005),
+    jumprelu=(0.00015, 0.0006, 0.0018, 0.005),
     e2e=(0.02, 0.06, 0.15, 0.35),
     e2e_ds=(0.04, 0.1, 0.22, 0.45),
 )
