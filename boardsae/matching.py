@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae import dictionary, files, runs, tables
+from boardsae import dictionary, files, records, runs, tables
 from boardsae.files import read_json
 from boardsae.metrics import geometry
 from boardsae.progress import progress
@@ -43,7 +43,7 @@ class Pair(NamedTuple):
     """Two runs and what was found, beside random directions in the place of the second."""
 
     kind: str  # "seeds" or "variants"
-    one: str
+    one: str  # the folder of a run, seen from the folder of all
     other: str
     l0: float | None
     found: Match
@@ -76,18 +76,19 @@ def pairs(root: Path) -> list[Pair]:
     bar = progress("matching", len(waiting), "pairs")
     made = []
     for kind, one, other in waiting:
-        made.append(pair(kind, one, other))
+        made.append(pair(root, kind, one, other))
         bar.update(1)
     bar.close()
     return made
 
 
-def pair(kind: str, one: Path, other: Path) -> Pair:
+def pair(root: Path, kind: str, one: Path, other: Path) -> Pair:
     a, b = directions(one), directions(other)
     random = torch.randn(b.shape, generator=torch.Generator().manual_seed(0))
     l0s = [l0 for folder in (one, other) if (l0 := l0_of(folder)) is not None]
     l0 = fmean(l0s) if l0s else None
-    return Pair(kind, name_of(one), name_of(other), l0, match(a, b), match(a, random))
+    first, second = (folder.relative_to(root).as_posix() for folder in (one, other))
+    return Pair(kind, first, second, l0, match(a, b), match(a, random))
 
 
 def trained(root: Path) -> list[tuple[Spec, Path]]:
@@ -133,13 +134,6 @@ def l0_of(folder: Path) -> float | None:
     return last["l0"] if last else None
 
 
-def name_of(folder: Path) -> str:
-    spec = runs.spec_of(folder)
-    swept = runs.VARIANTS[spec.variant].sparsity
-    tuned = f" kl_finetune={spec.kl_finetune}" if spec.kl_finetune else ""
-    return f"{spec.variant} {swept}={spec.options[swept]}{tuned} seed={spec.seed}" if swept else spec.variant
-
-
 COLUMNS = ("kind", "one", "other", "l0", *Match._fields, *(f"random_{name}" for name in Match._fields))
 
 
@@ -148,7 +142,7 @@ def write(root: Path) -> list[Pair]:
     found = pairs(root)
     rows = [(*each[:3], each.l0, *each.found, *each.random) for each in found]
     rounded = [[round(word, 4) if isinstance(word, float) else word for word in row] for row in rows]
-    files.write_text(root / "matching.csv", tables.comma_separated(COLUMNS, rounded))
+    files.write_text(root / records.MATCHING, tables.comma_separated(COLUMNS, rounded))
     return found
 
 
@@ -161,7 +155,7 @@ def summary(found: Sequence[Pair]) -> list[Table]:
             if each.kind == kind:
                 ends = (each.one,) if kind == "seeds" else (each.one, each.other)
                 for name in ends:
-                    groups.setdefault(name.rsplit(" seed=", 1)[0], []).append(each)
+                    groups.setdefault(name.rsplit("/seed=", 1)[0], []).append(each)
         rows = [[name, str(len(mine)), *figures(mine)] for name, mine in groups.items()]
         if rows:
             header = ["run", "pairs", "L0", *Match._fields, "matched, random"]

@@ -1,12 +1,15 @@
 """What lies in a folder of results: runs with their scores, controls, and what cannot be counted and why.
 
 A directory is a run if it holds one of the files of `boardsae.runs`; of these only JSON is read here.
-results/<task>/controls/scores.json holds the records of a task's controls.
+results/<task>/controls/scores.json holds the records of a task's controls, results/<task>/matching.csv what
+`boardsae match` found of pairs of runs.
 """
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from boardsae import Broken
@@ -16,6 +19,8 @@ from games.core import no_such
 
 SCHEMA = 1
 CONTROLS = "controls"  # the folder of a task's controls
+MATCHING = "matching.csv"
+ALIKE = "seed_similarity@1"  # the metric that it gives a run
 
 
 class Run(NamedTuple):
@@ -71,6 +76,8 @@ def find(root: Path) -> Found:
             left_out.append(LeftOut(path, task_of(path), str(fault)))
     if not runs and not left_out:
         raise FileNotFoundError(f"no runs in {root}; boardsae sweep or boardsae quickstart make some")
+    for table in sorted(root.rglob(MATCHING)):
+        add_matches(runs, table)
     kept, left_out = of_one_kind(runs, left_out)
     return Found(kept, [each._replace(path=each.path.relative_to(root)) for each in left_out])
 
@@ -94,6 +101,22 @@ def run_in(path: Path) -> Run:
     spec = record["subject"] | (read_json(path / "spec.json") if (path / "spec.json").exists() else {})
     trained = read_json(path / "boardsae.json") if (path / "boardsae.json").exists() else {}
     return Run(path, spec, record, int(trained.get("trials") or 1))
+
+
+def add_matches(runs: Sequence[Run], table: Path) -> None:
+    """Gives every run the mean cosine of its features with those of the same run at other seeds."""
+    by_folder = {
+        run.path.relative_to(table.parent).as_posix(): run for run in runs if table.parent in run.path.parents
+    }
+    found: dict[str, list[float]] = {}
+    with table.open(newline="") as file:
+        for row in csv.DictReader(file):
+            for name in (row["one"], row["other"]) if row["kind"] == "seeds" else ():
+                found.setdefault(name, []).append(float(row["matched"]))
+    for name, values in found.items():
+        if name in by_folder:
+            cell = {"value": fmean(values), "low": None, "high": None, "split": None, "reason": None}
+            by_folder[name].record["metrics"][ALIKE] = cell
 
 
 def missing(path: Path) -> str:

@@ -76,7 +76,8 @@ def kept(folder: Path) -> dict[str, Any] | None:
     if not (folder / "scores.json").exists():
         return None
     record = read_json(folder / "scores.json")
-    if not METRICS.keys() <= record.get("metrics", {}).keys():
+    asked = {name for name, metric in METRICS.items() if not metric.across}
+    if not asked <= record.get("metrics", {}).keys():
         say(f"{folder} was scored with other versions of the metrics; scoring it again")
         return None
     return record

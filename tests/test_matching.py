@@ -7,7 +7,8 @@ import torch
 from made_task import opened
 
 from boardsae import matching, train_sae
-from boardsae.runs import Spec
+from boardsae.records import ALIKE, Run, add_matches
+from boardsae.runs import Spec, path_of
 
 
 def unit(count, d=4, seed=0):
@@ -40,14 +41,14 @@ def test_half_of_them_shared():
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Two seeds at two sparsities, another variant, and dictionaries that nothing has learnt."""
-    root = tmp_path_factory.mktemp("matched")
-    task = opened(root)
+    root = tmp_path_factory.mktemp("matched") / "made"
+    task = opened(root.parent)
     asked = [("topk", {"k": k}, seed) for k in (2, 20) for seed in (0, 1)]
     asked += [("standard", {"l1": 0.1}, 0), ("random", {"k": 2}, 0)]
     specs = [Spec("made", variant, options, 32, 8192, seed=seed) for variant, options, seed in asked]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_sae, "FITTED_GAMES", 50)
-        train_sae.train([(spec, root / f"{i}") for i, spec in enumerate(specs)], task)
+        train_sae.train([(spec, path_of(spec, root.parent)) for spec in specs], task)
     return root
 
 
@@ -56,13 +57,23 @@ def test_seeds_and_variants_are_paired(root):
     assert [each.kind for each in found] == ["seeds", "seeds", "variants"]
     for each in found[:2]:
         assert each.one.removesuffix("seed=0") == each.other.removesuffix("seed=1")
-    assert {name.split()[0] for name in found[2][1:3]} == {"standard", "topk"}
+    assert {name.split("/")[0] for name in found[2][1:3]} == {"standard", "topk"}
     assert "k=20" in found[2].one + found[2].other, "the run nearest to L0 20"
     lines = (root / "matching.csv").read_text().splitlines()
     assert len(lines) == 4
     assert lines[0].split(",") == [*matching.COLUMNS]
     tables = matching.summary(found)
     assert [len(table.rows) for table in tables] == [2, 2]
+
+
+def test_records_take_what_was_found(root):
+    found = matching.write(root)
+    runs = [Run(root / name, {}, {"metrics": {}}) for name in (found[0].one, found[0].other, found[2].other)]
+    add_matches(runs, root / "matching.csv")
+    assert runs[0].value(ALIKE) == runs[1].value(ALIKE) == pytest.approx(found[0].found.matched, abs=1e-4)
+    stranger = Run(root / "other" / "run", {}, {"metrics": {}})
+    add_matches([stranger], root / "matching.csv")
+    assert stranger.value(ALIKE) is None
 
 
 def test_one_run_is_too_few(tmp_path):

@@ -17,6 +17,7 @@ class Metric(NamedTuple):
     definition: str
     weakness: str
     measure: Measure | None = None  # of a metric that stands outside of the scorer
+    across: bool = False  # measured on several runs together, by boardsae match
 
 
 METRICS: dict[str, Metric] = {
@@ -166,6 +167,15 @@ METRICS: dict[str, Metric] = {
         "Median over features of the KL that adding their direction causes, relative to the median random direction"
         " of the same norm.",
         "Strong is not the same as meaningful.",
+    ),
+    "seed_similarity@1": Metric(
+        "similarity across seeds",
+        "",
+        "0 to 1",
+        "Mean cosine of decoder directions paired one to one (Hungarian) with those of the same run at another seed,"
+        " features that fire only.",
+        "In few dimensions random directions are near too; boardsae match prints theirs beside it.",
+        across=True,
     ),
 }
 
