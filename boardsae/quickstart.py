@@ -16,7 +16,12 @@ from boardsae.runs import Spec
 from games.core import no_such
 
 ROWS = 500_000
-SPARSITIES = {"standard": (0.1, 0.32), "p_anneal": (0.1, 0.24), "topk": (12, 48), "mutual_choice": (12, 48)}
+SPARSITIES = {
+    "standard": (0.05, 0.16),
+    "p_anneal": (0.025, 0.07),
+    "topk": (12, 48),
+    "mutual_choice": (12, 48),
+}
 AT = (20.0, 40.0)  # L0s that lie between the two sparsities of each
 
 

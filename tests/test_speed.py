@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import games
+from benchmarks import pages
 from benchmarks.speed import engines as speed
 from benchmarks.speed import plain_othello, with_python_chess
 from games.core import play_all
@@ -62,8 +63,8 @@ def test_quick_run_prints_a_row_for_every_task():
 
 def test_readme_gets_the_table_between_its_marks():
     readme = (ROOT / "README.md").read_text()
-    once = speed.into(readme, "| a |\n")
-    assert f"{speed.BEGIN}\n| a |\n\n{speed.END}" in once
-    assert speed.into(once, "| b |\n") == once.replace("| a |", "| b |")
+    once = pages.into(readme, "speed", "| a |\n")
+    assert "<!-- speed -->\n\n| a |\n\n<!-- end of speed -->" in once
+    assert pages.into(once, "speed", "| b |\n") == once.replace("| a |", "| b |")
     with pytest.raises(ValueError, match="expected '<!-- speed -->'"):
-        speed.into("# no marks", "")
+        pages.into("# no marks", "speed", "")

@@ -21,6 +21,7 @@ import chess
 import numpy as np
 
 import games
+from benchmarks.pages import into
 from benchmarks.speed import plain_othello, with_python_chess
 from games.chess import notation
 
@@ -31,7 +32,6 @@ PLANES = {
     "chess": [f"{owner}_{kind}" for owner in ("my", "their") for kind in KINDS]
     + ["my_attacks", "their_attacks", "legal", "check"],
 }
-BEGIN, END = "<!-- speed -->\n", "<!-- end of speed -->"
 
 
 class Side(NamedTuple):
@@ -278,15 +278,6 @@ def machine() -> str:
     return f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}."
 
 
-def into(readme: str, block: str) -> str:
-    """The README with what stands between its two marks replaced."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN.strip()!r} and then {END!r} in README.md")
-    return f"{head}{begin}\n{block}\n{end}{tail}"
-
-
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -308,7 +299,7 @@ def main() -> None:
     print(block)
     if asked.readme:
         readme = ROOT / "README.md"
-        readme.write_text(into(readme.read_text(), block))
+        readme.write_text(into(readme.read_text(), "speed", block))
 
 
 CAPTION = """\
