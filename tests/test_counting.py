@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from boardsae.metrics.counting import LEVELS, codes_of, count
+from boardsae.metrics.counting import LANE, LEVELS, codes_of, count
 
 
 def brute_force(f, maxima, truth):
@@ -43,6 +43,17 @@ def test_more_rows_in_a_cell_than_a_byte_can_count():
     counts = count([(codes_of(f), truth)], np.ones(1, np.float32))
     assert (counts.hits[0, 0] == 1000).all()
     assert (counts.hits[0, -1] == 0).all()  # strictly above: nothing exceeds its own maximum
+
+
+def test_more_predicates_than_are_added_at_once_and_features_without_a_maximum():
+    random = np.random.default_rng(0)
+    f, truth = sparse(random, 300, 4), random.random((300, 2 * LANE + 7)) < 0.3
+    f[:40] = np.round(f[:40], 1)  # some values lie on a threshold
+    maxima = np.array([1.0, 0.0, 0.3, 2.0], np.float32)
+    counts = count([(codes_of(f), truth)], maxima)
+    hits, fired = brute_force(f, maxima, truth)
+    assert (counts.hits == hits).all()
+    assert (counts.fired == fired).all()
 
 
 def test_codes_keep_negative_values_and_drop_zeros():
