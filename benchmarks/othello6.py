@@ -15,7 +15,6 @@ KS = (8, 18, 40, 90)
 L1 = (0.02, 0.05, 0.1, 0.22)
 SPARSITIES = zoo(
     KS,
-    feature_choice=(8, 18, 40, 110),  # some features may not fill their budget
     standard=L1,
     local=L1,
     p_anneal=(0.012, 0.025, 0.045, 0.095),
