@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+import games
 from boardsae.data import Dataset
 from boardsae.gpt import GPT
 from boardsae.splits import SPLITS
+from games.core import Game
 
 
 def scored_rows(moves: Shaped[np.ndarray, "game ply"], context: int) -> Int[np.ndarray, "row 2"]:
@@ -31,18 +33,50 @@ def scored_characters(
     return np.stack([game, ply], axis=1), at[game, ply].astype(np.int64)
 
 
+def written(
+    game: Game, moves: Shaped[np.ndarray, "game ply"]
+) -> tuple[Shaped[np.ndarray, "game token"], Int[np.ndarray, "game played"] | None]:
+    """Games as a model reads them: their moves, or their characters and `at` which of them each ply is known."""
+    notation = game.notation(moves)
+    return (notation["text"], notation["at"]) if "text" in notation else (moves, None)
+
+
+def alphabet(game: Game) -> tuple[int, int]:
+    """How many tokens there are, and how many a game has room for."""
+    tokens, at = written(game, np.zeros((1, game.max_plies), np.min_scalar_type(len(game.moves))))
+    if at is None:
+        return len(game.moves), game.max_plies
+    from games.chess.notation import SYMBOLS
+
+    return len(SYMBOLS), tokens.shape[1]
+
+
+class Scored(NamedTuple):
+    tokens: Shaped[np.ndarray, "game token"]
+    rows: Int[np.ndarray, "row 2"]
+    at: Int[np.ndarray, " row"]  # the token at which the model holds the row
+
+
+def scored(game: Game, moves: Shaped[np.ndarray, "game ply"], context: int) -> Scored:
+    """The rows of some games that a model of this context is scored on, and where it holds each."""
+    tokens, at = written(game, moves)
+    if at is not None:
+        return Scored(tokens[:, :context], *scored_characters(at, context))
+    rows = scored_rows(moves, context)
+    return Scored(tokens[:, :context], rows, rows[:, 1] - 1)
+
+
 @torch.no_grad()
 def activations(
     model: GPT, moves: Shaped[np.ndarray, "game ply"], layer: int, batch: int = 256
 ) -> Float[Tensor, "row d"]:
     """The residual stream after block `layer` at every scored row; about 4 bytes * rows * width in memory."""
-    context = model.shape.context
+    game, context, device = games.load(model.shape.game), model.shape.context, model.later.device
     found = []
     for first in range(0, len(moves), batch):
-        some = moves[first : first + batch]
-        rows = torch.from_numpy(scored_rows(some, context))
-        x = model.body(torch.from_numpy(some[:, :context].astype(np.int64)), layer)
-        found.append(x[rows[:, 0], rows[:, 1] - 1])
+        some = scored(game, moves[first : first + batch], context)
+        x = model.body(torch.from_numpy(some.tokens.astype(np.int64)).to(device), layer)
+        found.append(x[some.rows[:, 0], some.at].cpu())
     return torch.cat(found)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Broken(f"expected a JSON object in {path}, got {type(value).__name__}")
     return value
+
+
+def write_tensors(path: Path, tensors: dict[str, Any], facts: dict[str, str] | None = None) -> None:
+    """All of the safetensors file or none of it; a full disk is the OSError that it is elsewhere."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, facts)
+    except SafetensorError as error:
+        unfinished.unlink(missing_ok=True)
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
+    unfinished.replace(path)
 
 
 def sha256(path: Path) -> str:

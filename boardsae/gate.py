@@ -15,9 +15,9 @@ from torch import Tensor
 
 import games
 from boardsae import data, gpt
-from boardsae.activations import activations, scored_rows
+from boardsae.activations import activations, alphabet, scored
 from boardsae.files import read_json, sha256, write_json
-from boardsae.play import by_ply, totals
+from boardsae.play import by_ply, is_exact, totals
 from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
 from boardsae.progress import progress
 from games.core import Game, Transcripts, predicates
@@ -25,23 +25,31 @@ from games.core import Game, Transcripts, predicates
 GAMES = {"train": 2000, "select": 500, "report": 1000}
 ENOUGH = 50  # positives and negatives that a predicate needs to be probed
 BARS = {"top1_legal": 0.995, "legal_mass": 0.98, "board_accuracy": 0.97}
-SIDES = ("mine", "theirs", "empty")
+STATES = (
+    ("piece", "empty"),
+    ("mine", "theirs", "empty"),
+)  # groups that say what stands on a square, finest first
+PROBED = 2e8  # rows * predicates of the training games, at most: a game of long games and many predicates has fewer
 
 
-def gate(folder: Path, games_folder: Path | None = None) -> dict[str, Any]:
+def gate(
+    folder: Path, games_folder: Path | None = None, device: torch.device | None = None
+) -> dict[str, Any]:
     """Measures the model in the folder, on the games that it was trained on or others, and writes gate.json there."""
     model = gpt.load(folder)
     dataset = data.load(games_folder or Path(read_json(folder / "model.json")["recipe"]["data"]))
+    check_fits(model.shape, folder, dataset)
     twin = gpt.GPT(model.shape, seed=1).eval()
-    if dataset.game.name != model.shape.game:
-        raise ValueError(f"{folder} plays {model.shape.game}, {dataset.folder} holds {dataset.game.name}")
+    if device is not None:
+        model, twin = model.to(device), twin.to(device)
     moves = {split: dataset.transcripts(split).moves[:n] for split, n in GAMES.items()}
     for split, some in moves.items():
         if len(some) < 100:
             raise ValueError(
                 f"expected 100 games or more in the {split} split of {dataset.folder}, got {len(some)}"
             )
-    play = by_ply(model, dataset.game, moves["report"])
+    play = by_ply(model, dataset.game, moves["report"], is_exact(dataset))
+    moves = few_enough(dataset.game, moves)
     layers = {}
     bar = progress("probing", 2 * model.shape.layers, "layers")
     for name, probed in (("trained", model), ("random", twin)):
@@ -54,11 +62,36 @@ def gate(folder: Path, games_folder: Path | None = None) -> dict[str, Any]:
         "model": sha256(folder / "model.safetensors"),
         "games": dataset.manifest["files"]["moves.npy"]["sha256"],
         "counts": {split: len(some) for split, some in moves.items()},
+        "unit": "characters" if "text" in dataset.arrays else "plies",
         "by_ply": play,
         "by_layer": layers,
     }
     write_json(folder / "gate.json", record)
     return record
+
+
+def check_fits(shape: gpt.Shape, folder: Path, dataset: data.Dataset) -> None:
+    """Whether the model reads the games: their tokens, and as many of them as it is to be judged on."""
+    if dataset.game.name != shape.game:
+        raise ValueError(f"{folder} plays {shape.game}, {dataset.folder} holds {dataset.game.name}")
+    vocabulary, room = alphabet(dataset.game)
+    if shape.vocabulary != vocabulary:
+        raise ValueError(
+            f"expected a vocabulary of {vocabulary}, that of {shape.game}, got {shape.vocabulary} in {folder}"
+        )
+    if shape.context < room - 1:
+        raise ValueError(
+            f"expected a context of {room - 1} or more, as games of {shape.game} need, got {shape.context} in {folder}"
+        )
+
+
+def few_enough(
+    game: Game, moves: dict[str, Shaped[np.ndarray, "game ply"]]
+) -> dict[str, Shaped[np.ndarray, "game ply"]]:
+    """As many games as probes have memory for."""
+    size = moves["train"].shape[1] * len(predicates(game)) * GAMES["train"]
+    share = min(1.0, PROBED / size)
+    return {split: some[: max(100, int(share * GAMES[split]))] for split, some in moves.items()}
 
 
 def verdict(play: dict[str, list[float]], layers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -79,7 +112,7 @@ def probe(
     """What linear probes after this layer find: by group the mean F1 and within-ply phi, and the whole board."""
     x, y, ply = {}, {}, {}
     for split, some in moves.items():
-        rows = scored_rows(some, model.shape.context)
+        rows = scored(game, some, model.shape.context).rows
         x[split] = activations(model, some, layer)
         y[split] = torch.from_numpy(games.truth(Transcripts(game.name, some), rows))
         ply[split] = torch.from_numpy(rows[:, 1])
@@ -113,11 +146,12 @@ def enough(y: Bool[Tensor, "row predicate"]) -> Bool[Tensor, " predicate"]:
 def board_accuracy(
     game: Game, scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]
 ) -> float:
-    """The share of squares whose state, mine, theirs or empty, has the highest of its three probes' scores."""
-    groups = [predicate.group for predicate in predicates(game)]
-    places = [[i for i, group in enumerate(groups) if group == side] for side in SIDES]
-    said = torch.stack([scores[:, place] for place in places]).argmax(0)
-    true = torch.stack([y[:, place].int() for place in places]).argmax(0)
+    """The share of squares whose state has the highest of its probes' scores: mine, theirs or empty, or the piece."""
+    groups = np.array([predicate.group for predicate in predicates(game)])
+    states = next(kinds for kinds in STATES if set(kinds) <= set(groups))
+    columns = np.concatenate([np.flatnonzero(groups == kind) for kind in states])
+    places = torch.from_numpy(columns.reshape(-1, game.size**2))
+    said, true = scores[:, places].argmax(1), y[:, places].int().argmax(1)
     return (said == true).float().mean().item()
 
 
@@ -125,7 +159,7 @@ def told(record: dict[str, Any]) -> str:
     """What the gate found, in two lines."""
     totals, layer = record["totals"], record["layer"]
     rates = f"top-1 legal {totals['top1_legal']:.2%}, legal mass {totals['legal_mass']:.2%}"
-    play = f"{rates}, {totals['gap']:.4f} nats above the exact policy"
+    play = rates + (f", {totals['gap']:.4f} nats above the exact policy" if "gap" in totals else "")
     board = f"a linear probe after layer {layer} reads {totals['board_accuracy']:.2%} of the squares"
     missed = ", ".join(f"{name} below {bar:.1%}" for name, bar in record["missed"].items())
     return f"{play}; {board}\n" + (

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from boardsae import Broken
-from boardsae.files import read_json, write_json
+from boardsae.files import read_json, write_json, write_tensors
 
 SIZES = {
     "nano": (2, 64, 2),
@@ -127,11 +127,7 @@ class GPT(nn.Module):
 
 def save(model: GPT, folder: Path, facts: dict[str, Any]) -> None:
     """Weights as `model.safetensors`, then `model.json` with the shape and what else is known of the model."""
-    from safetensors.torch import save_file
-
-    unfinished = folder / "model.safetensors.tmp"
-    save_file(model.state_dict(), unfinished)
-    unfinished.replace(folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", model.state_dict())
     write_json(folder / "model.json", {"shape": model.shape._asdict(), **facts})
 
 

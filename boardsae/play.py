@@ -1,4 +1,8 @@
-"""How well a model plays by the rules: what it predicts at every ply beside what is legal there."""
+"""How well a model plays by the rules: what it predicts after every token beside what is legal there.
+
+A token is a move, or a character of `chess-pgn`. Of a character it is legal what goes on with the text of some legal
+move. The distance from the exact policy, `gap`, is known where all legal moves were played with the same chance.
+"""
 
 from typing import NamedTuple
 
@@ -7,57 +11,86 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from boardsae.activations import Reading, alphabet, reading, written
+from boardsae.data import Dataset
 from games.core import Game
+
+AT_ONCE = 128  # games in one pass, fewer where there are many tokens to choose from
+LOGITS = 2**24  # in one pass
 
 
 class Batch(NamedTuple):
-    """Inputs, and for each of them what follows: the move played, and which moves are legal (none after the end)."""
+    """Inputs, and for each of them what follows: the token played, and which tokens are legal (none after the end)."""
 
-    tokens: Int[Tensor, "game ply"]
-    played: Int[Tensor, "game ply"]
-    legal: Bool[Tensor, "game ply move"]
+    tokens: Int[Tensor, "game token"]
+    played: Int[Tensor, "game token"]
+    live: Bool[Tensor, "game token"]  # where something follows
+    legal: Bool[Tensor, "game token symbol"]
+
+
+def pairs_of(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Reading:
+    """Each token but the last, with the one that follows it."""
+    tokens, _ = written(game, moves)
+    return reading(tokens, tokens.shape[1] - 1)
 
 
 def batch_of(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Batch:
-    """The token at index p is the p + 1-th move: a reader of it knows p + 1 plies."""
+    """The token at index p is the p + 1-th move or character: a reader of it knows p + 1 of them."""
+    pairs = pairs_of(game, moves)
+    legal = torch.from_numpy(legal_next(game, moves))
+    return Batch(pairs.tokens, pairs.following, pairs.goes_on & legal.any(-1), legal)
+
+
+def legal_next(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Bool[np.ndarray, "game token symbol"]:
+    text, at = written(game, moves)
+    if at is not None:
+        from games.chess.continuations import legal_symbols
+
+        return legal_symbols(moves, text)[:, :-1]
     games, plies = len(moves), moves.shape[1] - 1
     rows = np.stack([np.repeat(np.arange(games), plies), np.tile(np.arange(1, plies + 1), games)], axis=1)
     lengths = (moves != 0).sum(axis=1)
     rows[:, 1] = np.minimum(rows[:, 1], lengths[rows[:, 0]])  # after the end nothing is legal
-    legal = game.legal_moves(moves, rows).reshape(games, plies, -1)
-    tokens = torch.from_numpy(moves.astype(np.int64))
-    return Batch(tokens[:, :-1], tokens[:, 1:], torch.from_numpy(legal))
+    return game.legal_moves(moves, rows).reshape(games, plies, -1)
+
+
+def is_exact(dataset: Dataset) -> bool:
+    """Whether the policy of the games is known at every token: moves, all legal ones with the same chance."""
+    policy = dataset.manifest["request"].get("policy")
+    uniform = bool(policy) and all(style["epsilon"] == 1 for style in policy["styles"])
+    return uniform and "text" not in dataset.arrays
 
 
 @torch.no_grad()
 def by_ply(
-    model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"]
+    model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"], exact: bool = True
 ) -> dict[str, list[float]]:
-    """Means over the games at each number of plies read, from 1; `live` counts the games that go on there."""
-    sums = torch.zeros(6, moves.shape[1] - 1, dtype=torch.float64)
-    for first in range(0, len(moves), 128):
-        batch = batch_of(game, moves[first : first + 128])
+    """Means over the games at each number of tokens read, from 1; `live` counts the games that go on there."""
+    device = next(model.parameters(), torch.empty(0)).device
+    sums = torch.zeros(6, pairs_of(game, moves[:1]).tokens.shape[1], dtype=torch.float64)
+    at_once = min(AT_ONCE, max(1, LOGITS // (alphabet(game)[0] * sums.shape[1])))
+    for first in range(0, len(moves), at_once):
+        batch = Batch(*(part.to(device) for part in batch_of(game, moves[first : first + at_once])))
         log_p = model(batch.tokens).log_softmax(-1)
-        legal, counts = batch.legal, batch.legal.sum(-1)
-        live = (counts > 0).float()
+        legal, counts, live = batch.legal, batch.legal.sum(-1).clamp(min=1), batch.live.float()
         p = log_p.exp()
-        chosen = p > 0.5 / counts.clamp(min=1)[..., None]  # half of what the exact policy gives a legal move
+        chosen = p > 0.5 / counts[..., None]  # half of what the same chance for all gives a legal move
         facts = (
             torch.ones_like(live),
             -log_p.gather(-1, batch.played[..., None])[..., 0],
-            -(log_p * legal).sum(-1) / counts.clamp(min=1) - counts.clamp(min=1).log(),
+            -(log_p * legal).sum(-1) / counts - counts.log(),
             legal.gather(-1, p.argmax(-1, keepdim=True))[..., 0].float(),
             (p * legal).sum(-1),
-            2 * (chosen & legal).sum(-1) / (chosen.sum(-1) + counts).clamp(min=1),
+            2 * (chosen & legal).sum(-1) / (chosen.sum(-1) + counts),
         )
-        sums += torch.stack([(fact * live).sum(0) for fact in facts]).double()
+        sums += torch.stack([(fact * live).sum(0) for fact in facts]).double().cpu()
     names = ("loss", "gap", "top1_legal", "legal_mass", "legal_f1")
-    means = (sums[1:] / sums[0].clamp(min=1)).tolist()
-    return {"live": sums[0].tolist(), **dict(zip(names, means, strict=True))}
+    means = dict(zip(names, (sums[1:] / sums[0].clamp(min=1)).tolist(), strict=True))
+    return {"live": sums[0].tolist()} | {name: mean for name, mean in means.items() if exact or name != "gap"}
 
 
 def totals(play: dict[str, list[float]]) -> dict[str, float]:
-    """The means over all plies, each counted as often as games go on there."""
+    """The means over all tokens, each counted as often as games go on there."""
     return {
         name: float(np.average(values, weights=play["live"]))
         for name, values in play.items()

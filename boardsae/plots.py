@@ -12,14 +12,48 @@ def gate_figure(record: dict[str, Any], title: str, path: Path) -> None:
 
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
-    _draw_play(left, record["by_ply"])
+    _draw_play(left, record["by_ply"], record.get("unit", "plies"))
     _draw_layers(figure, right, record["by_layer"], record["layer"])
     verdict = "passes the gate" if record["passes"] else "does not pass the gate"
     figure.suptitle(f"{title}: {verdict}", fontsize=13)
     figure.savefig(path, dpi=160)
 
 
-def _draw_play(axes: Any, play: dict[str, list[float]]) -> None:
+def curves_figure(rows: list[dict[str, float]], title: str, path: Path) -> None:
+    """How training went, over tokens: the loss, its distance from the exact policy where that is known, legality."""
+    from matplotlib.figure import Figure
+
+    panels: list[tuple[str, tuple[str, ...], str]] = [
+        ("loss", ("train_loss", "loss"), "linear"),
+        ("legality", ("legal_mass", "top1_legal"), "linear"),
+    ]
+    if "gap" in rows[0]:
+        panels.insert(1, ("nats above the exact policy", ("gap",), "log"))
+    figure = Figure(figsize=(4 * len(panels), 3.8), layout="constrained")
+    tokens = [row["tokens"] for row in rows]
+    for axes, (heading, names, scale) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for name, colour, style in zip(names, (ORANGE, BLUE), ("--", "-"), strict=False):
+            values = [row[name] for row in rows]
+            axes.plot(tokens, values, style, color=colour, label=CURVES[name], linewidth=2)
+        axes.set(xlabel="tokens", title=heading, yscale=scale)
+        if len(names) > 1:
+            axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=13)
+    figure.savefig(path, dpi=160)
+
+
+CURVES = {
+    "train_loss": "of one training batch",
+    "loss": "next token, held out",
+    "gap": "held out",
+    "legal_mass": "chance on legal moves",
+    "top1_legal": "top move is legal",
+}
+
+
+def _draw_play(axes: Any, play: dict[str, list[float]], unit: str) -> None:
     plies = range(1, len(play["live"]) + 1)
     lines = (
         ("top1_legal", "top move is legal", BLUE, "-"),
@@ -27,7 +61,7 @@ def _draw_play(axes: Any, play: dict[str, list[float]]) -> None:
     )
     for name, label, colour, style in (*lines, ("legal_f1", "F1 of the legal set", GREEN, ":")):
         axes.plot(plies, play[name], style, color=colour, label=label, linewidth=2)
-    axes.set(xlabel="plies read", ylabel="mean over held-out games", title="Does it play by the rules?")
+    axes.set(xlabel=f"{unit} read", ylabel="mean over held-out games", title="Does it play by the rules?")
     axes.legend(loc="lower left", frameon=False)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -18,16 +18,21 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from boardsae import Broken, data, gpt
-from boardsae.files import read_json, write_json, write_text
+from boardsae.activations import Reading, alphabet
+from boardsae.files import read_json, write_json, write_tensors, write_text
 from boardsae.muon import Muon
-from boardsae.play import Batch, batch_of, by_ply, totals
+from boardsae.play import Batch, batch_of, by_ply, is_exact, pairs_of, totals
 from boardsae.progress import progress, say
+from boardsae.ranks import ALONE, Ranks
 from games.core import no_such
 
 OBJECTIVES = ("next", "soft")
+CPU = torch.device("cpu")
 EVALUATE_GAMES = 1000
-LOG_EVERY = 500  # steps
+LOG_EVERY = 500  # steps, or a tenth of a short run
+LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
 CHECKPOINT_SECONDS = 60
+TIMED = 6  # steps that tell how many fit into some minutes
 
 
 class Recipe(NamedTuple):
@@ -35,7 +40,9 @@ class Recipe(NamedTuple):
 
     data: str
     size: str
-    objective: str  # "next": the move that was played; "soft": the exact policy, uniform over the legal moves
+    objective: (
+        str  # "next": the token that was played; "soft": the exact policy, uniform over the legal moves
+    )
     tokens: int
     batch: int = 256  # games
     lr: float = 0.02  # of Muon
@@ -45,18 +52,31 @@ class Recipe(NamedTuple):
     decay: float = 0.6  # share of the steps, the last ones
     bf16: bool = True
     seed: int = 0
+    minutes: float | None = None  # what `tokens` was measured to take; None where the tokens were asked for
 
 
-def cross_entropy(logits: Float[Tensor, "game ply move"], batch: Batch, objective: str) -> Float[Tensor, ""]:
-    """Mean over the plies that have a next move: against that move, or against all legal ones alike."""
+def cross_entropy(
+    logits: Float[Tensor, "game token symbol"], batch: Batch | Reading, objective: str
+) -> Float[Tensor, ""]:
+    """Mean over the tokens that have a next one: against it, or against all legal ones alike."""
+    return summed_loss(logits, batch, objective) / live_of(batch).sum()
+
+
+def summed_loss(
+    logits: Float[Tensor, "game token symbol"], batch: Batch | Reading, objective: str
+) -> Float[Tensor, ""]:
     log_p = logits.log_softmax(-1)
-    counts = batch.legal.sum(-1)
-    if objective == "soft":
-        each = -(log_p * batch.legal).sum(-1) / counts.clamp(min=1)
+    if isinstance(batch, Reading):
+        each = -log_p.gather(-1, batch.following[..., None])[..., 0]
+    elif objective == "soft":
+        each = -(log_p * batch.legal).sum(-1) / batch.legal.sum(-1).clamp(min=1)
     else:
         each = -log_p.gather(-1, batch.played[..., None])[..., 0]
-    live = counts > 0
-    return (each * live).sum() / live.sum()
+    return (each * live_of(batch)).sum()
+
+
+def live_of(batch: Batch | Reading) -> Tensor:
+    return batch.goes_on if isinstance(batch, Reading) else batch.live
 
 
 def steps_of(recipe: Recipe, context: int) -> int:
@@ -90,86 +110,173 @@ def make_optimizers(model: gpt.GPT, recipe: Recipe) -> list[torch.optim.Optimize
     inner = {name for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blocks.")}
     matrices = [p for name, p in model.named_parameters() if name in inner]
     others = [p for name, p in model.named_parameters() if name not in inner]
+    fused = model.later.device.type != "mps"
     return [
         Muon(matrices, recipe.lr, weight_decay=recipe.weight_decay),
-        torch.optim.AdamW(others, recipe.lr_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        torch.optim.AdamW(others, recipe.lr_others, betas=(0.9, 0.98), weight_decay=0.0, fused=fused),
     ]
 
 
 def checked(name: str, recipe: Recipe) -> data.Dataset:
     """The transcripts of the recipe, after every mistake that can be seen before the first step."""
-    if not name.startswith("othello"):
-        raise ValueError(f"expected othello or othello6, got {name!r}; GPTs of chess are yet to come")
     for kind, text, known in (("size", recipe.size, gpt.SIZES), ("objective", recipe.objective, OBJECTIVES)):
         if text not in known:
             raise ValueError(no_such(kind, text, known))
     if recipe.tokens < 1:
         raise ValueError(f"expected tokens to be 1 or more, got {recipe.tokens}")
+    if recipe.minutes is not None and not recipe.minutes > 0:
+        raise ValueError(f"expected minutes above 0, got {recipe.minutes}")
     dataset = data.load(Path(recipe.data))
     if dataset.game.name != name:
         raise ValueError(f"expected {name} games, {recipe.data} holds {dataset.game.name}")
+    if recipe.objective == "soft" and not is_exact(dataset):
+        raise ValueError(
+            f"expected games of moves that a uniform policy played, for the exact policy of objective soft;"
+            f" {recipe.data} holds others: --objective next, or generate-data GAME --policy uniform"
+        )
     for split in ("train", "select"):
         if not dataset.manifest["splits"][split]["games"]:
             raise ValueError(f"{recipe.data} has no game in its {split} split; generate more games")
     return dataset
 
 
-def train(name: str, recipe: Recipe, folder: Path) -> Iterator[dict[str, float]]:
+class Training:
+    """A model, its optimizers and its games, and one step."""
+
+    def __init__(self, dataset: data.Dataset, recipe: Recipe, device: torch.device, ranks: Ranks):
+        self.dataset, self.game, self.recipe = dataset, dataset.game, recipe
+        self.device, self.ranks = device, ranks
+        self.moves = dataset.transcripts("train").moves
+        self.held_out = dataset.transcripts("select").moves[:EVALUATE_GAMES]
+        vocabulary, room = alphabet(self.game)
+        shape = gpt.Shape(self.game.name, vocabulary, room - 1, *gpt.SIZES[recipe.size])
+        self.model = gpt.GPT(shape, recipe.seed).to(device)
+        self.optimizers = make_optimizers(self.model, recipe)
+        self.rates = [group["lr"] for group in self.groups()]
+        self.steps = steps_of(recipe, shape.context)
+        self.tokens_a_step = recipe.batch * shape.context
+        self.finite = torch.ones((), dtype=torch.bool, device=device)  # until a gradient was not
+
+    def groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def take(self, step: int) -> Tensor:
+        """One step of training; answers with its loss."""
+        for group, rate in zip(self.groups(), self.rates, strict=True):
+            group["lr"] = rate * pace(self.recipe, (step + 0.5) / self.steps)
+        mine = moves_at(self.moves, self.recipe, step)[self.ranks.rank :: self.ranks.world]
+        batch = self.batch(mine)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+            logits = self.model(batch.tokens)
+        live = self.ranks.total(live_of(batch).sum())
+        loss = summed_loss(logits, batch, self.recipe.objective) / live
+        self.model.zero_grad()
+        loss.backward()
+        self.ranks.add_gradients(self.model.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.finite &= norm.isfinite()
+        return self.ranks.total(loss.detach())
+
+    def batch(self, moves: Shaped[np.ndarray, "game ply"]) -> Batch | Reading:
+        """Games on the device; what is legal is asked for only where it is learnt from."""
+        if self.recipe.objective == "soft":
+            return Batch(*(part.to(self.device) for part in batch_of(self.game, moves)))
+        return Reading(*(part.to(self.device) for part in pairs_of(self.game, moves)))
+
+    def check_finite(self, step: int, loss: Tensor) -> None:
+        """A model that lost its numbers stops here; its last checkpoint is from before."""
+        whole = self.finite and loss.isfinite() and all(p.isfinite().all() for p in self.model.parameters())
+        if not whole:
+            raise FloatingPointError(
+                f"the loss or a weight is no longer finite at step {step}; the last checkpoint is kept;"
+                " train again with a lower --lr and another --out"
+            )
+
+    def row(self, step: int, loss: Tensor, seconds: float) -> dict[str, float]:
+        """What the log says of a step."""
+        facts = {"step": step, "tokens": step * self.tokens_a_step, "seconds": round(seconds, 1)}
+        play = by_ply(self.model, self.game, self.held_out, is_exact(self.dataset))
+        return facts | {"train_loss": loss.item()} | totals(play)
+
+
+def train(
+    name: str, recipe: Recipe, folder: Path, device: torch.device = CPU, ranks: Ranks = ALONE
+) -> Iterator[dict[str, float]]:
     """Trains into the folder, from its checkpoint where there is one; yields a row at every evaluation."""
     dataset = checked(name, recipe)
-    game, moves = dataset.game, dataset.transcripts("train").moves
-    held_out = dataset.transcripts("select").moves[:EVALUATE_GAMES]
-    layers, width, heads = gpt.SIZES[recipe.size]
-    shape = gpt.Shape(game.name, len(game.moves), game.max_plies - 1, layers, width, heads)
-    model = gpt.GPT(shape, recipe.seed)
-    optimizers = make_optimizers(model, recipe)
-    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    steps = steps_of(recipe, shape.context)
+    training = Training(dataset, recipe, device, ranks)
+    model, steps = training.model, training.steps
     request = recipe._asdict() | {"games": dataset.manifest["files"]["moves.npy"]["sha256"]}
-    begin(folder, request)
-    first, rows, seconds = resume(folder, model, optimizers)
-    bar = progress("training", steps, "steps", done=first)
+    if ranks.writes:
+        begin(folder, request)
+    first, rows, seconds = resume(folder, model, training.optimizers)
+    size = training.tokens_a_step
+    bar = progress("training", steps * size, "tokens", done=first * size) if ranks.writes else None
+    log_every = min(LOG_EVERY, max(1, steps // 10))
     started = saved = time.monotonic()
-    for step in range(first, steps):
-        groups = (group for optimizer in optimizers for group in optimizer.param_groups)
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate * pace(recipe, (step + 0.5) / steps)
-        batch = batch_of(game, moves_at(moves, recipe, step))
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            logits = model(batch.tokens)
-        loss = cross_entropy(logits, batch, recipe.objective)
-        model.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        bar.update(1)
-        last = step + 1 == steps
-        log, save = last or (step + 1) % LOG_EVERY == 0, last or time.monotonic() - saved > CHECKPOINT_SECONDS
-        if (log or save) and not torch.isfinite(loss):
-            problem = f"the loss is {loss.item()} at step {step + 1}; the last checkpoint is kept"
-            raise ValueError(f"{problem}; repeat with a lower learning rate and another --out")
+    for step in range(first + 1, steps + 1):
+        loss = training.take(step - 1)
+        log, save = step % log_every == 0 or step == steps, step == steps
+        save = save or time.monotonic() - saved > CHECKPOINT_SECONDS
+        if log or save or step % LOOK_EVERY == 0:
+            training.check_finite(step, loss)
+        if bar is None:
+            continue
         elapsed = seconds + time.monotonic() - started
         if log:
-            tokens = (step + 1) * recipe.batch * shape.context
-            row = {
-                "step": step + 1,
-                "tokens": tokens,
-                "seconds": round(elapsed, 1),
-                "train_loss": loss.item(),
-            }
-            rows.append(row | totals(by_ply(model, game, held_out)))
+            rows.append(training.row(step, loss, elapsed))
             yield rows[-1]
+        if log or step % LOOK_EVERY == 0:
+            bar.set_postfix_str(noted(loss, rows))
+        bar.update(size)
         if save:
-            checkpoint(folder, model, optimizers, step + 1, rows, elapsed)
+            checkpoint(folder, model, training.optimizers, step, rows, elapsed)
             saved = time.monotonic()
-    bar.close()
-    gpt.save(model, folder, {"recipe": recipe._asdict(), "games": request["games"], "held_out": rows[-1]})
+    if bar is not None:
+        bar.close()
+        write_log(folder, rows)
+        facts = {"recipe": recipe._asdict(), "games": request["games"], "held_out": rows[-1]}
+        gpt.save(model, folder, facts)
+
+
+def paced(
+    name: str, recipe: Recipe, folder: Path, device: torch.device = CPU, ranks: Ranks = ALONE
+) -> Recipe:
+    """The recipe with as many tokens as its minutes allow: those that the folder was begun with, or measured."""
+    assert recipe.minutes is not None, "only minutes need a pace"
+    if (folder / "request.json").exists():
+        begun = read_json(folder / "request.json")
+        if begun.get("minutes") == recipe.minutes:
+            return recipe._replace(tokens=begun["tokens"])
+    training = Training(checked(name, recipe), recipe._replace(tokens=10**12), device, ranks)
+    loss = training.take(0).item()  # the first one compiles and allocates
+    began = time.monotonic()
+    for step in range(1, 1 + TIMED):
+        loss = training.take(step).item()
+    a_step = (time.monotonic() - began) / TIMED
+    began = time.monotonic()
+    training.row(1, torch.tensor(loss), 0)
+    an_evaluation = time.monotonic() - began
+    steps = (60 * recipe.minutes - 10 * an_evaluation) / (a_step + an_evaluation / LOG_EVERY)
+    decided = torch.tensor(max(1, round(steps)) if ranks.writes else 0, device=device)
+    tokens = int(ranks.total(decided).item()) * training.tokens_a_step
+    return recipe._replace(tokens=tokens)
+
+
+def noted(loss: Tensor, rows: list[dict[str, float]]) -> str:
+    """How training stands, for the bar."""
+    last = rows[-1] if rows else {}
+    shown = [f"loss {loss.item():.3f}"]
+    shown += [f"gap {last['gap']:.3f}"] if "gap" in last else []
+    return ", ".join(shown + ([f"legal mass {last['legal_mass']:.1%}"] if last else []))
 
 
 def told(row: dict[str, float]) -> str:
+    gap = f", {row['gap']:.4f} nats above the exact policy" if "gap" in row else ""
     return (
-        f"step {row['step']:,}: loss {row['loss']:.4f}, {row['gap']:.4f} nats above the exact policy,"
+        f"step {row['step']:,}: loss {row['loss']:.4f}{gap},"
         f" top-1 legal {row['top1_legal']:.2%}, legal mass {row['legal_mass']:.2%}"
     )
 
@@ -178,7 +285,7 @@ def begin(folder: Path, request: dict[str, Any]) -> None:
     """The folder, for this recipe on these games alone."""
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "request.json"
-    if asked.exists() and read_json(asked) != request:
+    if asked.exists() and {"minutes": None} | read_json(asked) != request:
         raise FileExistsError(
             f"{folder} holds a model of another recipe or other games, see {asked}; choose another --out"
         )
@@ -194,19 +301,26 @@ def checkpoint(
     seconds: float,
 ) -> None:
     """All that the next step depends on, in one file that appears whole; the log beside it, for people."""
-    from safetensors.torch import save_file
-
     tensors = dict(model.state_dict())
     names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
         for parameter, moments in optimizer.state.items():
             tensors |= {f"{moment} {names[parameter]}": tensor for moment, tensor in moments.items()}
-    unfinished = folder / "checkpoint.safetensors.tmp"
-    save_file(tensors, unfinished, {"step": str(step), "seconds": str(seconds), "rows": json.dumps(rows)})
-    unfinished.replace(folder / "checkpoint.safetensors")
+    facts = {"step": str(step), "seconds": str(seconds), "rows": json.dumps(rows)}
+    write_tensors(folder / "checkpoint.safetensors", tensors, facts)
+    write_log(folder, rows)
+
+
+def write_log(folder: Path, rows: list[dict[str, float]]) -> None:
     if rows:
         lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
         write_text(folder / "log.csv", "\n".join(lines) + "\n")
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    """The rows of log.csv."""
+    head, *lines = (folder / "log.csv").read_text().splitlines()
+    return [dict(zip(head.split(","), map(float, line.split(",")), strict=True)) for line in lines]
 
 
 def resume(
@@ -228,6 +342,8 @@ def resume(
     parameters = dict(model.named_parameters())
     owners = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
     for moment, name in (key.split(" ", 1) for key in tensors):
-        owners[parameters[name]].state[parameters[name]][moment] = tensors[f"{moment} {name}"]
+        owners[parameters[name]].state[parameters[name]][moment] = tensors[f"{moment} {name}"].to(
+            parameters[name].device
+        )
     say(f"going on at step {facts['step']} of {folder}")
     return int(facts["step"]), json.loads(facts["rows"]), float(facts["seconds"])

@@ -1,7 +1,7 @@
 """GPTs: trained and put to the test."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,21 +16,63 @@ def train_gpt(
     size: Annotated[str, typer.Option(help="nano, small, base or paper.")] = "small",
     objective: Annotated[str, typer.Option(help="next: the move played; soft: the exact policy.")] = "next",
     tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
+    minutes: Annotated[
+        float | None, typer.Option(help="As many tokens as this takes here, about, instead of --tokens.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Transcripts [default: data/GAME].")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    lr: Annotated[float, typer.Option(help="Learning rate of Muon; AdamW's is a tenth of it.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order of the games.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Where to [default: models/GAME].")] = None,
 ) -> None:
-    """Train a GPT on the moves of othello or othello6.
+    """Train a GPT on the moves of a game, or on the characters of chess-pgn; then its gate.
 
-    It reads the training split of --data. A killed call is finished by repeating it, to the same weights.
+    It reads the training split of --data. A killed call is finished by repeating it, to the same weights on a CPU.
+    Several GPUs: torchrun --nproc-per-node 2 -m boardsae train-gpt ...
     """
-    from boardsae import train_gpt
+    from boardsae import ranks, train_gpt
+    from boardsae.saes.product import is_faster
+    from boardsae.stream import device_of
 
-    folder = out or Path("models") / game
-    recipe = train_gpt.Recipe(str(data or Path("data") / game), size, objective, tokens, seed=seed)
-    for row in train_gpt.train(game, recipe, folder):
+    folder, chosen = out or Path("models") / game, device_of(ranks.device_name(device))
+    recipe = train_gpt.Recipe(
+        str(data or Path("data") / game),
+        size,
+        objective,
+        tokens,
+        lr=lr,
+        lr_others=lr / 10,
+        bf16=is_faster(chosen),
+        seed=seed,
+        minutes=minutes,
+    )
+    joined = ranks.join(chosen)
+    if minutes is not None:
+        recipe = train_gpt.paced(game, recipe, folder, chosen, joined)
+    for row in train_gpt.train(game, recipe, folder, chosen, joined):
         say(train_gpt.told(row))
-    print(folder)
+    if joined.writes:
+        finish(folder, chosen)
+        print(folder)
+    ranks.leave(joined)
+
+
+def finish(folder: Path, device: Any) -> None:
+    """The figures of a trained model and its gate, unless it has them."""
+    from boardsae import gate, plots, train_gpt
+    from boardsae.files import read_json, sha256
+
+    plots.curves_figure(train_gpt.log_of(folder), folder.name, folder / "curves.png")
+    record = folder / "gate.json"
+    if record.exists() and read_json(record)["model"] == sha256(folder / "model.safetensors"):
+        return
+    try:
+        found = gate.gate(folder, device=device)
+    except ValueError as error:
+        say(f"no gate: {error}")
+        return
+    plots.gate_figure(found, folder.name, folder / "gate.png")
+    say(gate.told(found))
 
 
 @app.command()
@@ -39,6 +81,7 @@ def gate(
     data: Annotated[
         Path | None, typer.Option(help="Transcripts [default: the ones it was trained on].")
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Measure whether a model knows the rules and holds the board.
 
@@ -46,8 +89,9 @@ def gate(
     a twin of random weights.
     """
     from boardsae import gate, plots
+    from boardsae.stream import device_of
 
-    record = gate.gate(folder, data)
+    record = gate.gate(folder, data, device_of(device))
     plots.gate_figure(record, folder.name, folder / "gate.png")
     say(gate.told(record))
     print(folder / "gate.json")
