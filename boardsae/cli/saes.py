@@ -12,6 +12,19 @@ TaskName = Annotated[
     str, typer.Option(metavar="TASK", help="A task of `boardsae list tasks`, or a model folder.")
 ]
 
+EngineName = Annotated[str, typer.Option(metavar="ENGINE", help="local: processes here; ray: a Ray cluster.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of the Ray cluster: host:port, local, or auto [default: auto].")
+]
+
+
+def is_on_ray(engine: str, address: str | None) -> bool:
+    if engine not in ("local", "ray"):
+        raise ValueError(f"expected --engine local or ray, got {engine!r}")
+    if address is not None and engine != "ray":
+        raise ValueError("expected --engine ray beside --address, which is that of a Ray cluster")
+    return engine == "ray"
+
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train_sae(
@@ -83,6 +96,8 @@ def sweep(
     out: Annotated[Path, typer.Option(help="The folder of all results.")] = Path("results"),
     jobs: Annotated[int | None, typer.Option(help="Processes [default: one a core, or one a GPU].")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    engine: EngineName = "local",
+    address: Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and train none.")] = False,
 ) -> None:
     """Train every run of a file, several at once; what is trained already is skipped."""
@@ -95,7 +110,17 @@ def sweep(
             folder = runs.path_of(spec, out)
             print(f"{'trained' if runs.is_trained(folder) else 'to train'}\t{folder}")
         return
-    results = sweeping.sweep(specs, out, sweeping.locally(jobs or sweeping.usual_jobs(device)), device)
+    if is_on_ray(engine, address):
+        if jobs is not None:
+            raise ValueError(
+                "--jobs counts local processes; on Ray every free core of the cluster trains a pack"
+            )
+        from boardsae.ray_engine import on_ray
+
+        trained = on_ray(address or "auto")
+    else:
+        trained = sweeping.locally(jobs or sweeping.usual_jobs(device))
+    results = sweeping.sweep(specs, out, trained, device)
     for line in sweeping.table(results):
         print(line)
     say(f"next: boardsae score {out}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from boardsae.cli.app import app
-from boardsae.cli.saes import TaskName
+from boardsae.cli.saes import Address, EngineName, TaskName, is_on_ray
 from boardsae.progress import say
 
 
@@ -26,18 +26,34 @@ def score(
     ] = True,
     results: Annotated[Path, typer.Option(help="Where the controls are kept.")] = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Score again what is scored.")] = False,
+    engine: EngineName = "local",
+    address: Address = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Of each task: its threads [default: all; one on Ray].")
+    ] = None,
 ) -> None:
     """Score SAEs against the truth about the board.
 
     A run gets scores.json and counts.npz; what is scored already is shown as it is. An SAE of your own is anything with
     encode and decode.
     """
+    import torch
+
     from boardsae import controls as known
     from boardsae import evidence, scoring, tasks
 
     if limit is not None and limit < 20:
         raise ValueError(f"expected --limit to be 20 games or more, got {limit}")
-    rows = list(scoring.score_targets(targets, task, limit, force))
+    if is_on_ray(engine, address):
+        if limit is not None:
+            raise ValueError("--limit is for a quick look on this machine; leave --engine away")
+        from boardsae.ray_engine import score_targets
+
+        rows = list(score_targets(targets, task, address or "auto", cores or 1, force))
+    else:
+        if cores is not None:
+            torch.set_num_threads(cores)
+        rows = list(scoring.score_targets(targets, task, limit, force))
     if as_json:
         for _, record in rows:
             print(json.dumps(record))

@@ -1,0 +1,196 @@
+"""Sweeps and scores on a Ray cluster: the packs, runs and records of local processes, to the byte on CPUs.
+
+    sweep.sweep(specs, root, on_ray("auto"))
+
+A pack is a task of one core, or one GPU. Ray tries it again where its worker or node died, and it goes on from its
+checkpoints. A task that keeps dying is the failure of its runs and of no others.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from boardsae import Broken, models, runs, saes, scoring, sweep, targets, tasks
+from boardsae.cluster import (
+    Call,
+    Files,
+    Site,
+    answers,
+    at,
+    check_nodes,
+    check_reachable,
+    connected,
+    have_games,
+    packed,
+    taken,
+    unpack,
+)
+from boardsae.files import read_json
+from boardsae.progress import progress
+from boardsae.sweep import Engine, Pack, Result
+
+SHARE = 8  # runs that one task scores: reading their evidence costs about as much as scoring one
+PROCESS = 1.0 * 2**30  # bytes of a worker before it trains: torch, kernels, the model, batches of its stream
+COPIES = 5  # of an SAE's weights: themselves, gradients, Adam's two moments, the checkpoint being written
+BATCHES = 6  # arrays of (batch, features) alive at once, of one SAE at a time
+SCORING = 3 * 2**30  # bytes of a worker that scores
+SEEN_SECONDS = 60  # until a network file system shows what another machine wrote
+
+
+def on_ray(address: str) -> Engine:
+    """An engine of a cluster's cores and GPUs; one that cannot be reached is refused at once."""
+    check_reachable(address)
+
+    def engine(waiting: Sequence[Pack]) -> Iterator[list[Result]]:
+        if not waiting:
+            return
+        root = waiting[0].root
+        with connected(address, root) as site:
+            check_nodes(site)
+            yield from map(finished, trained(waiting, site))
+
+    def trained(waiting: Sequence[Pack], site: Site) -> Iterator[Pack]:
+        packs = [pack._replace(root=site.root, device=device_on(pack.device)) for pack in waiting]
+        for place, answer in answers([call_of(pack) for pack in packs], site):
+            pack = packs[place]
+            if isinstance(answer, Exception):
+                lose(pack, answer)
+            else:
+                unpack(answer, site.root)
+            yield pack
+
+    return engine
+
+
+def device_on(asked: str) -> str:
+    """What `auto` is on this cluster: its GPUs, if it has some."""
+    import ray
+
+    if asked != "auto":
+        return asked
+    return "cuda" if ray.cluster_resources().get("GPU") else "cpu"
+
+
+def call_of(pack: Pack) -> Call:
+    gpus = int(pack.device.startswith("cuda"))
+    return Call(f"train {pack.name}", train_there, (pack,), 1, gpus, memory(pack))
+
+
+def memory(pack: Pack) -> int:
+    """Bytes that a pack needs, as benchmarks/CLUSTER.md measures them."""
+    task = tasks.of(pack.specs[0].task)
+    width = read_json(models.folder_of(task.model) / "model.json")["shape"]["width"]
+    if saes.VARIANTS[pack.specs[0].variant].site == "neurons":
+        width *= 4
+    weights = sum(2 * width * spec.d_sae for spec in pack.specs)
+    batch = max(spec.batch * spec.d_sae for spec in pack.specs)
+    return int(PROCESS + 4 * (COPIES * weights + BATCHES * batch))
+
+
+def train_there(site: Site, threads: int, pack: Pack) -> Files:
+    """In a worker: trains a pack; where the driver's folder is not seen, the answer is its files."""
+    with at(site, threads) as root:
+        have_games(site, pack.specs[0].task)
+        there = pack._replace(root=root)
+        sweep.run_pack(there)
+        return {} if root == site.root else taken(there.folders, root)
+
+
+def finished(pack: Pack) -> list[Result]:
+    """How a pack ended, once this machine sees it."""
+    deadline = time.monotonic() + SEEN_SECONDS
+    while not all(map(is_over, pack.folders)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return sweep.results_of(pack)
+
+
+def is_over(folder: Path) -> bool:
+    """Looks at the list of files, which a network file system reads afresh."""
+    return folder.is_dir() and not {"boardsae.json", "error.json"}.isdisjoint(os.listdir(folder))
+
+
+def lose(pack: Pack, error: Exception) -> None:
+    """The runs of a task that Ray gave up have failed, unless they were finished before."""
+    for folder in pack.folders:
+        if not runs.is_trained(folder):
+            runs.fail(folder, f"{type(error).__name__}: its worker was lost again and again: {told(error)}")
+
+
+def told(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else "no reason was given"
+
+
+def score_targets(
+    asked: Sequence[str], task: str, address: str, threads: int, force: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """As `scoring.score_targets`, the runs of a hook a few to a task."""
+    if factory := next(filter(targets.is_factory, asked), None):
+        raise ValueError(f"--engine ray scores folders of runs, got {factory}; score it without --engine")
+    names = {folder.absolute(): str(folder) for each in asked for folder in targets.folders(each)}
+    known = {} if force else {folder: record for folder in names if (record := scoring.kept(folder))}
+    if waiting := [folder for folder in names if folder not in known]:
+        known |= scored(waiting, task, address, threads)
+    yield from ((name, known[folder]) for folder, name in names.items())
+
+
+def scored(waiting: Sequence[Path], task: str, address: str, threads: int) -> dict[Path, dict[str, Any]]:
+    check_reachable(address)
+    root = Path(os.path.commonpath(waiting))
+    shares = list(shared(waiting))
+    records: dict[Path, dict[str, Any]] = {}
+    bar = progress("scoring", len(waiting), "SAEs")
+    with connected(address, root) as site:
+        seen = check_nodes(site)
+        calls = [share_call(share, site, task, threads, not seen) for share in shares]
+        for place, answer in answers(calls, site):
+            if isinstance(answer, Exception):
+                error = {"error": f"{type(answer).__name__}: {told(answer)}"}
+                records |= dict.fromkeys(shares[place], error)
+            else:
+                found, files = answer
+                unpack(files, root)
+                records |= zip(shares[place], found, strict=True)
+            bar.update(len(shares[place]))
+    bar.close()
+    return records
+
+
+def share_call(share: Sequence[Path], site: Site, task: str, threads: int, carried: bool) -> Call:
+    names = [str(folder.relative_to(site.root)) for folder in share]
+    files = packed(share, site.root) if carried else {}
+    title = f"score {share[0].relative_to(site.root)}:{len(share)}"
+    return Call(title, score_there, (names, task, files), threads, 0, SCORING)
+
+
+def shared(waiting: Sequence[Path]) -> Iterator[list[Path]]:
+    """Runs that read the same activations together."""
+    hooks: dict[object, list[Path]] = {}
+    for folder in waiting:
+        hooks.setdefault(hook_of(folder), []).append(folder)
+    for group in hooks.values():
+        yield from (group[i : i + SHARE] for i in range(0, len(group), SHARE))
+
+
+def hook_of(folder: Path) -> object:
+    try:
+        spec = runs.spec_of(folder)
+    except (Broken, ValueError, KeyError, TypeError):  # scoring will say what is wrong with it
+        return None
+    return spec.task, spec.layer, saes.VARIANTS[spec.variant].site
+
+
+def score_there(
+    site: Site, threads: int, names: Sequence[str], task: str, files: Files
+) -> tuple[list[dict[str, Any]], Files]:
+    """In a worker: scores some runs; where the driver's folder is not seen, their files come and go."""
+    with at(site, threads) as root:
+        folders = [root / name for name in names]
+        carried = root != site.root
+        if carried:
+            unpack(files, root)
+        have_games(site, task)
+        records = [record for _, record in scoring.score_targets([str(f) for f in folders], task, force=True)]
+        return records, taken(folders, root) if carried else {}
