@@ -1,4 +1,4 @@
-"""The GPT that plays: GPT-2 style blocks (pre-norm, learned positions, exact GELU), cut in two at any layer.
+"""The GPT that plays: GPT-2 style blocks (pre-norm, learned positions, GELU), cut in two at any layer.
 
 `body(tokens, layer)` is the residual stream after block `layer` and `tail(x, layer)` the logits from there; one after
 the other they are exactly `forward`. Attention is written out as two batched products, because on CPUs the backward
@@ -34,12 +34,17 @@ class Shape(NamedTuple):
     layers: int
     width: int
     heads: int
+    activation: str = "gelu"  # of ACTIVATIONS; ours are exact, models from elsewhere may not be
+    unembed_bias: bool = False  # which models from elsewhere may have
+
+
+ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh"}  # names of the field, and how torch approximates each
 
 
 class Block(nn.Module):
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, activation: str = "gelu"):
         super().__init__()
-        self.heads = heads
+        self.heads, self.approximate = heads, ACTIVATIONS[activation]
         self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -53,7 +58,7 @@ class Block(nn.Module):
         return x + self.out(self.attend(self.qkv(self.ln1(x)), mask))
 
     def neurons(self, x: Tensor) -> Tensor:
-        return F.gelu(self.up(self.ln2(x)))
+        return F.gelu(self.up(self.ln2(x)), approximate=self.approximate)
 
     def attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
         games, plies, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
@@ -74,9 +79,11 @@ class GPT(nn.Module):
         self.shape = shape
         self.embed = nn.Embedding(shape.vocabulary, shape.width)
         self.positions = nn.Embedding(shape.context, shape.width)
-        self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(
+            Block(shape.width, shape.heads, shape.activation) for _ in range(shape.layers)
+        )
         self.ln = nn.LayerNorm(shape.width)
-        self.unembed = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        self.unembed = nn.Linear(shape.width, shape.vocabulary, bias=shape.unembed_bias)
         later = torch.triu(torch.full((shape.context, shape.context), -1e4), diagonal=1)
         self.register_buffer("later", later, persistent=False)
         self._draw(seed)
