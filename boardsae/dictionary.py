@@ -19,7 +19,8 @@ from torch import Tensor
 
 from boardsae import Broken, __version__
 from boardsae.files import read_json, write_json
-from boardsae.saes.base import Saved, keep_top
+from boardsae.saes.base import Saved
+from boardsae.saes.top import keep_top
 from games.core import no_such
 
 SHARED = ("W_enc", "W_dec", "b_dec")

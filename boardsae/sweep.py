@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from boardsae import runs, tasks
 from boardsae.files import read_json
+from boardsae.memory import keep_freed
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 
@@ -144,6 +145,7 @@ def work(pack: Pack, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which ends its processes
     threading.Thread(target=end_with, args=(parent_process(),), daemon=True).start()
     torch.set_num_threads(threads)
+    keep_freed()
     if sys.stderr.isatty():
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  the sweep's own bar has the terminal
     run_pack(pack)

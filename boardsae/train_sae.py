@@ -68,9 +68,7 @@ class Training:
         grad = batch.grad if "grad" in self.sae.needs else None
         tail = batch.tail if tuned or "tail" in self.sae.needs else None
         step = Step(batch.x, now, grad, tail, tail.clean if tail else None)
-        outcome = kl_loss(self.sae, step) if tuned else self.sae.loss(step)
-        self.adam.zero_grad()
-        torch.stack([*outcome.terms.values()]).sum().backward()
+        outcome = self.with_gradients(step, tuned)
         self.sae.before_update()
         if self.recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.sae.parameters(), self.recipe.clip)
@@ -83,6 +81,15 @@ class Training:
         if self.step % LOG_EVERY == 0 or self.step == self.spec.steps:
             self.log.append(self.row(batch.x, outcome))
             self.check_finite()
+
+    def with_gradients(self, step: Step, tuned: bool) -> Outcome:
+        """The loss, and its gradient in every parameter: by hand where the variant has a way, else by autograd."""
+        self.adam.zero_grad()
+        outcome = self.sae.by_hand(step) if not tuned and self.sae.has_gradients_by_hand() else None
+        if outcome is None:
+            outcome = kl_loss(self.sae, step) if tuned else self.sae.loss(step)
+            torch.stack([*outcome.terms.values()]).sum().backward()
+        return outcome
 
     @torch.no_grad()
     def row(self, x: Tensor, outcome: Outcome) -> dict[str, float]:

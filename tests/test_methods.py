@@ -15,7 +15,7 @@ def penalty_across(sae):
     f = sae.encode(step_for(sae).x).detach()
     for i in range(200):
         stage, before = int(annealer.stage), float(annealer.penalty(f))
-        annealer.follow(f, i / 200)
+        annealer.follow(annealer.powers_of(f), i / 200)
         if int(annealer.stage) > stage:
             seen.append((before, float(annealer.penalty(f))))
     return seen
@@ -37,7 +37,7 @@ def test_the_papers_staircase_ends_at_0_289():
     f = torch.rand(ROWS, FEATURES)
     for step in range(36_621):
         if step % 50 == 0 or step > 36_600:
-            annealer.follow(f, step / 36_621)
+            annealer.follow(annealer.powers_of(f), step / 36_621)
     assert annealer.p == pytest.approx(1 - 0.8 * 8 / 9, abs=1e-4)  # 0.289
 
 

@@ -55,9 +55,11 @@ def ours(name: str, bf16: bool, first: Tensor) -> Take:
 
     def take(x: Tensor) -> None:
         step = Step(x, 0.5)
-        outcome = sae.loss(step)
         adam.zero_grad()
-        torch.stack([*outcome.terms.values()]).sum().backward()
+        outcome = sae.by_hand(step)
+        if outcome is None:
+            outcome = sae.loss(step)
+            torch.stack([*outcome.terms.values()]).sum().backward()
         sae.before_update()
         torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
         adam.step()

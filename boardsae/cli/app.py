@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from boardsae import Broken, __version__
+from boardsae.memory import keep_freed
 from boardsae.progress import say
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ def options(
 
 def main() -> None:
     """Runs the command line; what a user can cause is one line and an exit code, never a traceback."""
+    keep_freed()
     try:
         app()
     except Broken as fault:

@@ -54,11 +54,14 @@ class Annealer(nn.Module):
     def penalty(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, ""]:
         return self.coefficient.item() * powered(f, self.p)
 
+    def powers_of(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, " power"]:
+        """What `follow` asks of a step's features: under this power and the next."""
+        return torch.stack([powered(f, self.p), powered(f, self.next_p)]).double()
+
     @torch.no_grad()
-    def follow(self, f: Float[Tensor, "row feature"], progress: float) -> None:
+    def follow(self, seen: Float[Tensor, " power"], progress: float) -> None:
         """Remembers the penalty of a step under this power and the next, and takes the stairs that are due."""
-        pair = torch.stack([powered(f, self.p), powered(f, self.next_p)]).double()
-        self.queue.copy_(torch.cat([self.queue[1:], pair[None]]))
+        self.queue.copy_(torch.cat([self.queue[1:], seen.to(self.queue)[None]]))
         while int(self.stage) < len(self.places) and progress >= self.places[int(self.stage)]:
             seen = self.queue.sum(0)
             if self.next_p != self.p and seen[1] > 0:

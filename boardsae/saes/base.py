@@ -73,6 +73,10 @@ class Outcome(NamedTuple):
     f: Float[Tensor, "row feature"]
     x_hat: Float[Tensor, "row d"]
     penalised: Float[Tensor, "row feature"] | None = None  # what a penalty fell on, where it is not f
+    fired: Bool[Tensor, " feature"] | None = None  # which features did, where that is known already
+    powers: Float[Tensor, " power"] | None = (
+        None  # sums that an annealer asked for, where they are known already
+    )
 
 
 class Saved(NamedTuple):
@@ -143,6 +147,18 @@ class SAE(nn.Module):
     def loss(self, step: Step) -> Outcome:
         raise NotImplementedError
 
+    def by_hand(self, step: Step) -> Outcome | None:
+        """The outcome of `loss`, with every parameter's gradient set, where a variant has a faster way; else None."""
+        return None
+
+    @classmethod
+    def has_gradients_by_hand(cls) -> bool:
+        """Whether they are those of its own loss, and not of one that it has from a base."""
+        owner = {
+            name: next(base for base in cls.__mro__ if name in vars(base)) for name in ("loss", "by_hand")
+        }
+        return owner["loss"] is owner["by_hand"]
+
     def fit(self, x: Float[Tensor, "row d"], truth: Bool[Tensor, "row predicate"] | None) -> None:
         """Makes an untrained SAE; the truth is given to those that need "truth"."""
         raise NotImplementedError
@@ -169,7 +185,7 @@ class SAE(nn.Module):
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
         self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp(min=FIT))
-        self.count(self.fired(outcome.f), len(step.x))
+        self.count(self.fired(outcome.f) if outcome.fired is None else outcome.fired, len(step.x))
 
     def fired(self, f: Float[Tensor, "row feature"]) -> Bool[Tensor, " feature"]:
         return f.detach().sum(0) > 0
@@ -202,12 +218,6 @@ def options_of(variant: type[SAE]) -> dict[str, Any]:
     """The options of a variant and their defaults; nothing else lists them."""
     parameters = inspect.signature(variant.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def keep_top(values: Float[Tensor, "row feature"], k: int) -> Float[Tensor, "row feature"]:
-    """The k largest of every row, 0 elsewhere."""
-    top, places = values.topk(k, dim=-1, sorted=False)
-    return torch.zeros_like(values).scatter_(-1, places, top)
 
 
 def places_of(mask: Bool[Tensor, " feature"]) -> Int[Tensor, " some"]:

@@ -4,7 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae.saes import by_hand
 from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
+from boardsae.saes.top import keep_largest
 from boardsae.saes.topk import revival
 
 
@@ -44,8 +46,8 @@ class BatchTopK(SAE):
         return z * (z > self.threshold)
 
     def select(self, z: Float[Tensor, "row feature"], progress: float) -> Float[Tensor, "row feature"]:
-        """What training keeps of a batch."""
-        return z * (z > level(z, self.k * len(z)))
+        """What training keeps of a batch; z may be overwritten where no gradient is asked of it."""
+        return keep_largest(z, self.k * len(z), own=not z.requires_grad)
 
     def loss(self, step: Step) -> Outcome:
         pre = self.pre(step.x)
@@ -53,17 +55,27 @@ class BatchTopK(SAE):
         x_hat = self.decode(f)
         terms = {"error": self.error(step.x, x_hat, squared=True)}
         if self.aux:
-            terms["aux"] = self.aux * self.revival(step.x - x_hat, pre)
+            terms["aux"] = self.aux * self.revival(step.x, x_hat)
         return Outcome(terms, f, x_hat)
 
-    def revival(self, error: Float[Tensor, "row d"], pre: Float[Tensor, "row feature"]) -> Float[Tensor, ""]:
-        return revival(self, error, pre, self.dead(self.dead_after))
+    def by_hand(self, step: Step) -> Outcome:
+        passed = by_hand.step(self, step.x, lambda f: self.select(f, step.progress))
+        terms = {"error": passed.error}
+        if self.aux:
+            aux = self.aux * self.revival(step.x, passed.x_hat)
+            if aux.requires_grad:
+                aux.backward()
+            terms["aux"] = aux.detach()
+        return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired)
+
+    def revival(self, x: Float[Tensor, "row d"], x_hat: Float[Tensor, "row d"]) -> Float[Tensor, ""]:
+        return revival(self, x, x_hat, self.dead(self.dead_after))
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
         kept = outcome.f[outcome.f > 0]
         if len(kept):
-            self.threshold.lerp_(kept.min().expand_as(self.threshold), 0.01)
+            self.threshold.lerp_(kept.min().float().expand_as(self.threshold), 0.01)
         super().after_step(step, outcome)
 
     @torch.no_grad()

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boardsae.saes.base import FIT, SAE, Recipe, Saved, keep_top
+from boardsae.saes.base import FIT, SAE, Recipe, Saved
+from boardsae.saes.top import keep_top
 from boardsae.saes.topk import TopK
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae.saes import by_hand
 from boardsae.saes.base import SAE, Downstream, Outcome, Recipe, Saved, Step
 from boardsae.saes.product import product
 
@@ -42,6 +43,12 @@ class Local(SAE):
         x_hat = self.decode(f)
         terms = {"error": self.error(step.x, x_hat, squared=True), "l1": self.penalty(f, step.progress)}
         return Outcome(terms, f, x_hat)
+
+    def by_hand(self, step: Step) -> Outcome:
+        slope = self.l1 * self.ramp(step.progress)
+        passed = by_hand.step(self, step.x, slope=slope, centred=False)
+        terms = {"error": passed.error, "l1": slope * passed.total.sum() / len(step.x)}
+        return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired)
 
     def saved(self) -> Saved:
         """In the layout that takes b_dec from x first: the same features, with b_enc + b_dec W_enc for b_enc."""

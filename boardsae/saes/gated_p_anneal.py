@@ -34,5 +34,5 @@ class GatedPAnneal(Gated):
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
         assert outcome.penalised is not None
-        self.annealer.follow(outcome.penalised.detach(), step.progress)
+        self.annealer.follow(self.annealer.powers_of(outcome.penalised.detach()), step.progress)
         super().after_step(step, outcome)

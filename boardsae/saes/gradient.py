@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae.saes.base import Outcome, Recipe, Step, keep_top
+from boardsae.saes.base import Outcome, Recipe, Step
+from boardsae.saes.top import keep_top
 from boardsae.saes.topk import TopK, revival
 
 
@@ -57,5 +58,5 @@ class Gradient(TopK):
         x_hat = self.decode(f)
         terms = {"error": self.error(step.x, x_hat, squared=True)}
         if self.aux:
-            terms["aux"] = self.aux * revival(self, step.x - x_hat, pre, self.dead(self.dead_after))
+            terms["aux"] = self.aux * revival(self, step.x, x_hat, self.dead(self.dead_after))
         return Outcome(terms, f, x_hat)

@@ -34,5 +34,5 @@ class Matryoshka(BatchTopK):
             first = end
         terms = {"error": torch.stack(errors).mean()}
         if self.aux:
-            terms["aux"] = self.aux * self.revival(step.x - x_hat, pre)
+            terms["aux"] = self.aux * self.revival(step.x, x_hat)
         return Outcome(terms, f, x_hat)

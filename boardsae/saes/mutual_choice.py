@@ -11,7 +11,7 @@ from boardsae.saes.topk import revival
 
 
 class MutualChoice(BatchTopK):
-    """The forward pass of batch_topk with the budget of rows * k pairs spent exactly, and aux_zipf for its AuxK:
+    """The forward pass of batch_topk, which spends a budget of rows * k pairs exactly, and aux_zipf for its AuxK:
 
     the missed error is rebuilt by features whose running density is below a fifth of what a Zipf law expects of their
     rank, and not by silent ones alone. A threshold takes the place of the choice once training has ended.
@@ -37,13 +37,8 @@ class MutualChoice(BatchTopK):
         super().__init__(d, features, random, recipe, k=k, aux=aux_zipf)
         self.register_buffer("density", torch.full((features,), k / features))
 
-    def select(self, z: Float[Tensor, "row feature"], progress: float) -> Float[Tensor, "row feature"]:
-        flat = z.flatten()
-        top, places = flat.topk(self.k * len(z), sorted=False)
-        return torch.zeros_like(flat).scatter(0, places, top).view_as(z)
-
-    def revival(self, error: Float[Tensor, "row d"], pre: Float[Tensor, "row feature"]) -> Float[Tensor, ""]:
-        return revival(self, error, pre, underused(self.density, self.k))
+    def revival(self, x: Float[Tensor, "row d"], x_hat: Float[Tensor, "row d"]) -> Float[Tensor, ""]:
+        return revival(self, x, x_hat, underused(self.density, self.k))
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:

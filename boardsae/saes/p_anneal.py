@@ -2,8 +2,10 @@
 
 import torch
 
+from boardsae.saes import by_hand
 from boardsae.saes.annealing import Annealer
 from boardsae.saes.base import SAE, Outcome, Recipe, Step
+from boardsae.saes.by_hand import Powers
 
 
 class PAnneal(SAE):
@@ -37,7 +39,19 @@ class PAnneal(SAE):
         penalty = self.ramp(step.progress) * self.annealer.penalty(f)
         return Outcome({"error": self.error(step.x, x_hat), "l_p": penalty}, f, x_hat)
 
+    def by_hand(self, step: Step) -> Outcome | None:
+        if not (self.recipe.squared and self.bf16 and step.x.device.type == "cpu"):
+            return None
+        annealer = self.annealer
+        strength = self.ramp(step.progress) * annealer.coefficient.item()
+        powers = Powers(strength * annealer.p, annealer.p, (annealer.p, annealer.next_p))
+        passed = by_hand.step(self, step.x, powers=powers)
+        sums = passed.charged / len(step.x)
+        terms = {"error": passed.error, "l_p": strength * sums[0].float()}
+        return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired, powers=sums)
+
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        self.annealer.follow(outcome.f.detach(), step.progress)
+        seen = self.annealer.powers_of(outcome.f.detach()) if outcome.powers is None else outcome.powers
+        self.annealer.follow(seen, step.progress)
         super().after_step(step, outcome)

@@ -2,6 +2,7 @@
 
 import torch
 
+from boardsae.saes import by_hand
 from boardsae.saes.base import SAE, Outcome, Recipe, Step
 
 
@@ -24,3 +25,11 @@ class Standard(SAE):
         x_hat = self.decode(f)
         penalty = self.l1 * self.ramp(step.progress) * f.sum(-1).mean()
         return Outcome({"error": self.error(step.x, x_hat), "l1": penalty}, f, x_hat)
+
+    def by_hand(self, step: Step) -> Outcome | None:
+        if not self.recipe.squared:
+            return None
+        slope = self.l1 * self.ramp(step.progress)
+        passed = by_hand.step(self, step.x, slope=slope)
+        terms = {"error": passed.error, "l1": slope * passed.total.sum() / len(step.x)}
+        return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired)

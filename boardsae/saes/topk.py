@@ -4,7 +4,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boardsae.saes.base import FIT, SAE, Outcome, Recipe, Saved, Step, keep_top, places_of
+from boardsae.saes import by_hand
+from boardsae.saes.base import FIT, SAE, Outcome, Recipe, Saved, Step, places_of
+from boardsae.saes.product import product
+from boardsae.saes.top import keep_top
 
 
 class TopK(SAE):
@@ -47,27 +50,38 @@ class TopK(SAE):
         x_hat = self.decode(f)
         terms = {"error": self.error(step.x, x_hat, squared=True)}
         if self.aux:
-            terms["aux"] = self.aux * revival(self, step.x - x_hat, pre, self.dead(self.dead_after))
+            terms["aux"] = self.aux * revival(self, step.x, x_hat, self.dead(self.dead_after))
         if self.multi:
             wide = self.decode(keep_top(pre.relu(), min(4 * self.k, self.features)))
             terms["multi"] = self.multi * self.error(step.x, wide, squared=True)
         return Outcome(terms, f, x_hat)
+
+    def by_hand(self, step: Step) -> Outcome | None:
+        if self.multi:
+            return None
+        passed = by_hand.step(self, step.x, lambda f: keep_top(f, self.k, own=True))
+        terms = {"error": passed.error}
+        if self.aux:
+            aux = self.aux * revival(self, step.x, passed.x_hat, self.dead(self.dead_after))
+            if aux.requires_grad:
+                aux.backward()
+            terms["aux"] = aux.detach()
+        return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired)
 
     def saved(self) -> Saved:
         return Saved("topk", self.tensors("W_enc", "b_enc", "W_dec", "b_dec"), self.k)
 
 
 def revival(
-    sae: SAE,
-    error: Float[Tensor, "row d"],
-    pre: Float[Tensor, "row feature"],
-    asleep: Bool[Tensor, " feature"],
+    sae: SAE, x: Float[Tensor, "row d"], x_hat: Float[Tensor, "row d"], asleep: Bool[Tensor, " feature"]
 ) -> Float[Tensor, ""]:
     """How badly the features that are asleep rebuild alone what the others missed; 0 while none is asleep."""
     places = places_of(asleep)
     if not len(places):
-        return error.new_zeros(())
-    missed = error.detach()
-    f = keep_top(pre[:, places].relu(), min(sae.d // 2, len(places)))
+        return x.new_zeros(())
+    missed = (x - x_hat).detach()
+    bias = sae.b_enc - sae.b_dec @ sae.W_enc
+    pre = product(x, sae.W_enc[:, places], sae.bf16) + bias[places]
+    f = keep_top(pre.relu(), min(sae.d // 2, len(places)))
     left = (missed - f @ sae.W_dec[places]).square().sum()
     return left / ((missed - missed.mean(0)).square().sum() + FIT)

@@ -1,0 +1,134 @@
+"""The largest values, of every row or of a whole batch: exact, and on a CPU many times as fast as sorting.
+
+Values are 0 or more, so that their bits, read as whole numbers, have the same order. Of equal values the first are
+kept. Elsewhere than on a CPU torch's own topk does the work.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from games.bits import kernel
+
+WHOLE = {torch.float32: torch.int32, torch.bfloat16: torch.int16}  # as wide
+BINS = 1 << 16
+
+
+def keep_top(values: Float[Tensor, "row feature"], k: int, own: bool = False) -> Float[Tensor, "row feature"]:
+    """The k largest of every row, 0 elsewhere; negative ones are never among them. `own` values are overwritten."""
+    if values.device.type != "cpu" or values.dtype not in WHOLE:
+        top, places = values.topk(k, dim=-1, sorted=False)
+        return torch.zeros_like(values).scatter_(-1, places, top.clamp(min=0))
+    return masked(values, lambda bits: _keep_rows(bits.reshape(-1, bits.shape[-1]), k), own)
+
+
+def keep_largest(
+    values: Float[Tensor, "row feature"], n: int, own: bool = False
+) -> Float[Tensor, "row feature"]:
+    """The n largest of all rows together, 0 elsewhere."""
+    n = min(n, values.numel())
+    if values.device.type != "cpu" or values.dtype not in WHOLE:
+        top, places = values.flatten().topk(n, sorted=False)
+        return torch.zeros_like(values).flatten().scatter(0, places, top.clamp(min=0)).view_as(values)
+    shift = 15 if values.dtype == torch.float32 else 0
+    return masked(values, lambda bits: _keep_largest(bits.reshape(-1), n, shift), own)
+
+
+def masked(values: Tensor, clear: Any, own: bool) -> Tensor:
+    """The values with what `clear` clears at 0; gradients flow to those that stay."""
+    kept = values if own else values.detach().clone(memory_format=torch.contiguous_format)
+    clear(kept.view(WHOLE[kept.dtype]).numpy())
+    return values * (kept > 0) if values.requires_grad else kept
+
+
+@kernel
+def _keep_rows(bits, k):
+    """Clears all but the k largest of every row. The last row's bound is a good guess for the next one's."""
+    rows, n = bits.shape
+    held = np.empty(n, bits.dtype)
+    guess = np.int64(1)
+    for i in range(rows):
+        row = bits[i]
+        found = 0
+        for j in range(n):
+            held[found] = row[j]
+            found += row[j] >= guess
+        if found < k and guess > 1:  # too high: among all that are above 0
+            guess = np.int64(1)
+            found = 0
+            for j in range(n):
+                held[found] = row[j]
+                found += row[j] >= guess
+        bound = guess
+        if found > k:
+            bound = _bound(held[:found], k)
+        kept = 0
+        for j in range(n):
+            if row[j] < bound:
+                row[j] = 0
+            else:
+                kept += 1
+        last = n - 1
+        while kept > k:  # equal values: the first stay
+            if row[last] == bound:
+                row[last] = 0
+                kept -= 1
+            last -= 1
+        guess = max(np.int64(1), bound - (bound >> 5))
+
+
+@kernel
+def _bound(held, k):
+    """The largest number that k of them reach, by halving."""
+    low, high = np.int64(1), np.int64(held[0])
+    for value in held:
+        high = max(high, np.int64(value))
+    while low < high:
+        middle = (low + high + 1) >> 1
+        reached = 0
+        for value in held:
+            reached += value >= middle
+        if reached >= k:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@kernel
+def _keep_largest(bits, n, shift):
+    """Clears all but the n largest: a histogram of the upper bits finds the bin of the bound, one of the rest it."""
+    counts = np.zeros(BINS, np.int64)
+    for value in bits:
+        if value > 0:
+            counts[value >> shift] += 1
+    bin, above = _bin_of(counts, n, 0)
+    bound = bin
+    if shift:
+        counts[:] = 0
+        for value in bits:
+            if value > 0 and value >> shift == bin:
+                counts[value & ((1 << shift) - 1)] += 1
+        low, above = _bin_of(counts, n, above)
+        bound = (bin << shift) + low
+    ties = n - above
+    for i in range(len(bits)):
+        if bits[i] < bound:
+            bits[i] = 0
+        elif bits[i] == bound:
+            if ties <= 0:
+                bits[i] = 0
+            ties -= 1
+
+
+@kernel
+def _bin_of(counts, n, above):
+    """The highest bin with which n are reached, and how many lie above it; bin 0 where there are fewer."""
+    bin = len(counts) - 1
+    while bin > 0 and above + counts[bin] < n:
+        above += counts[bin]
+        bin -= 1
+    return bin, above

@@ -1,0 +1,126 @@
+"""Gradients by hand are those of autograd, and the largest values are those of a sort."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as some
+from test_saes import FEATURES, ROWS, TRAINED, made, step_for, train
+
+from boardsae.saes import VARIANTS
+from boardsae.saes.by_hand import Powers, charge_by_power
+from boardsae.saes.top import keep_largest, keep_top
+
+BY_HAND = [name for name in TRAINED if VARIANTS[name].has_gradients_by_hand() and name != "p_anneal"]
+
+
+def gradients(sae, outcome=None):
+    if outcome is not None:
+        sae.zero_grad()
+        sum(outcome.terms.values()).backward()
+    return {name: p.grad.clone() for name, p in sae.named_parameters() if p.grad is not None}
+
+
+def compared(name, bf16=False, progress=0.5, asleep=0):
+    """The outcomes and gradients of a step, by autograd and by hand."""
+    sae = made(name)
+    train(sae, 6)
+    sae.bf16 = bf16
+    if asleep:
+        sae.rows_since_fired[:asleep] = 10**9
+        if hasattr(sae, "density"):
+            sae.density[:asleep] = 0.0
+    step = step_for(sae, progress)
+    reference = sae.loss(step)
+    expected = gradients(sae, reference)
+    sae.zero_grad()
+    found = sae.by_hand(step)
+    return reference, expected, found, gradients(sae)
+
+
+def test_most_methods_have_a_faster_way():
+    assert {"standard", "topk", "batch_topk", "mutual_choice", "feature_choice", "local"} <= set(BY_HAND)
+    for name in ("e2e", "matryoshka", "gradient", "gated", "jumprelu"):  # whose losses are their own
+        assert not VARIANTS[name].has_gradients_by_hand(), name
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("asleep", [0, 6])
+@pytest.mark.parametrize("progress", [0.04, 0.9])
+def test_they_are_those_of_autograd(name, asleep, progress):
+    reference, expected, found, gradients = compared(name, asleep=asleep, progress=progress)
+    assert set(expected) == set(gradients)
+    for parameter, gradient in expected.items():
+        scale = gradient.abs().max().item() + 1e-6
+        assert torch.allclose(gradients[parameter], gradient, atol=1e-5 * scale, rtol=1e-4), parameter
+    assert set(reference.terms) == set(found.terms)
+    for term, value in reference.terms.items():
+        assert found.terms[term].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-7), term
+    assert torch.allclose(found.f.float(), reference.f, atol=1e-5)
+    assert torch.allclose(found.x_hat, reference.x_hat, atol=1e-5)
+    assert torch.equal(found.fired, reference.f.sum(0) > 0)
+
+
+@pytest.mark.parametrize("name", [*BY_HAND, "p_anneal"])
+def test_in_bfloat16_they_point_the_same_way(name):
+    _, expected, _, gradients = compared(name, bf16=True)
+    for parameter, gradient in expected.items():
+        cosine = torch.cosine_similarity(gradients[parameter].flatten(), gradient.flatten(), dim=0)
+        assert cosine > 0.99, parameter
+
+
+def test_a_power_is_charged_to_active_features():
+    sae = made("p_anneal")
+    train(sae, 6)
+    sae.annealer.stage.fill_(5)
+    sae.bf16 = True
+    step = step_for(sae)
+    reference = sae.loss(step)
+    expected = gradients(sae, reference)
+    sae.zero_grad()
+    found = sae.by_hand(step)
+    for parameter, gradient in expected.items():
+        cosine = torch.cosine_similarity(gradients(sae)[parameter].flatten(), gradient.flatten(), dim=0)
+        assert cosine > 0.99, parameter
+    assert found.terms["l_p"].item() == pytest.approx(reference.terms["l_p"].item(), rel=0.02)
+    asked = sae.annealer.powers_of(reference.f.detach())
+    assert torch.allclose(found.powers, asked, rtol=0.02)
+
+
+def test_a_charge_by_hand():
+    f = torch.tensor([[0.0, 4.0], [0.25, 0.0]], dtype=torch.bfloat16)
+    by_f = torch.tensor([[5.0, 1.0], [-1.0, 7.0]], dtype=torch.bfloat16)
+    sums = charge_by_power(by_f, f, Powers(0.5, 0.5, (0.5, 1.0)))
+    assert by_f.tolist() == [[0.0, 1.25], [0.0, 0.0]]  # 1 + 0.5 / sqrt(4), -1 + 0.5 / sqrt(0.25)
+    assert sums.tolist() == pytest.approx([2.5, 4.25])
+
+
+def test_a_variant_with_a_loss_of_its_own_is_left_to_autograd():
+    class Other(VARIANTS["topk"]):
+        def loss(self, step):
+            return super().loss(step)
+
+    assert not Other.has_gradients_by_hand()
+    assert type(made("frozen_decoder")).has_gradients_by_hand()
+    frozen = made("frozen_decoder")
+    frozen.by_hand(step_for(frozen))
+    assert frozen.W_dec.grad is None
+
+
+@given(some.integers(0, 2**32), some.integers(1, 40), some.sampled_from([torch.float32, torch.bfloat16]))
+def test_the_largest_are_those_of_a_sort(seed, k, kind):
+    random = torch.Generator().manual_seed(seed)
+    values = (torch.randn(30, 40, generator=random) - 0.4).relu()
+    values = ((values * 8).round() / 8 if seed % 2 else values).to(kind)  # some with many ties
+    for kept, rows in ((keep_top(values, k), values), (keep_largest(values, 30 * k), values.view(1, -1))):
+        found = kept.reshape(rows.shape)
+        count = k * 30 // len(rows)
+        assert torch.equal(found.sort(1).values[:, -count:], rows.topk(count, 1).values.flip(1))
+        assert ((found == 0) | (found == rows)).all()
+        assert ((found > 0).sum(1) <= count).all()
+
+
+def test_gradients_flow_to_what_is_kept():
+    values = torch.rand(ROWS, FEATURES, requires_grad=True)
+    keep_top(values, 3).sum().backward()
+    assert torch.equal(values.grad > 0, keep_top(values.detach(), 3) > 0)
+    assert torch.equal(values.detach(), values), "values of others are not overwritten"
