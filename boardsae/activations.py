@@ -5,6 +5,7 @@ next move is about to be written, which `at` of the dataset tells. A row (game, 
 ply on, up to the model's context, and never in the padding. SAEs train on all tokens of a game, scored or not.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 import games
 from boardsae.data import Dataset
-from boardsae.gpt import GPT
+from boardsae.gpt import GPT, Shape
 from boardsae.splits import SPLITS
 from games.core import Game
 
@@ -49,6 +50,19 @@ def alphabet(game: Game) -> tuple[int, int]:
     from games.chess.notation import SYMBOLS
 
     return len(SYMBOLS), tokens.shape[1]
+
+
+def check_reads(shape: Shape, game: Game, where: Path) -> None:
+    """Whether a model reads a game: all of its tokens, and as many as there may be before the last."""
+    vocabulary, room = alphabet(game)
+    if shape.vocabulary != vocabulary:
+        raise ValueError(
+            f"expected a vocabulary of {vocabulary}, that of {game.name}, got {shape.vocabulary} in {where}"
+        )
+    if shape.context < room - 1:
+        raise ValueError(
+            f"expected a context of {room - 1} or more, as games of {game.name} need, got {shape.context} in {where}"
+        )
 
 
 class Scored(NamedTuple):

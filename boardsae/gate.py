@@ -15,7 +15,7 @@ from torch import Tensor
 
 import games
 from boardsae import data, gpt
-from boardsae.activations import activations, alphabet, scored
+from boardsae.activations import activations, check_reads, scored
 from boardsae.files import read_json, sha256, write_json
 from boardsae.play import by_ply, is_exact, totals
 from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
@@ -74,15 +74,7 @@ def check_fits(shape: gpt.Shape, folder: Path, dataset: data.Dataset) -> None:
     """Whether the model reads the games: their tokens, and as many of them as it is to be judged on."""
     if dataset.game.name != shape.game:
         raise ValueError(f"{folder} plays {shape.game}, {dataset.folder} holds {dataset.game.name}")
-    vocabulary, room = alphabet(dataset.game)
-    if shape.vocabulary != vocabulary:
-        raise ValueError(
-            f"expected a vocabulary of {vocabulary}, that of {shape.game}, got {shape.vocabulary} in {folder}"
-        )
-    if shape.context < room - 1:
-        raise ValueError(
-            f"expected a context of {room - 1} or more, as games of {shape.game} need, got {shape.context} in {folder}"
-        )
+    check_reads(shape, dataset.game, folder)
 
 
 def few_enough(

@@ -95,3 +95,39 @@ def gate(
     plots.gate_figure(record, folder.name, folder / "gate.png")
     say(gate.told(record))
     print(folder / "gate.json")
+
+
+@app.command()
+def import_model(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A state dict, or a folder with config.json.")],
+    game: Annotated[str, typer.Option(help="What it plays, of `boardsae list games`.")],
+    out: Annotated[Path, typer.Option(help="Where to.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Transcripts to judge it on [default: data/GAME].")
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="gelu or gelu_new, where no config.json says it [default: gelu]."),
+    ] = None,
+) -> None:
+    """Take in a GPT of TransformerLens or of Hugging Face, such as Othello-GPT or ChessGPT.
+
+    With its gate, from `boardsae gate`, it is a task like any model folder.
+    """
+    from boardsae import model_formats
+
+    model_formats.adopt(path, game, str(data or Path("data") / game), activation, out)
+    print(out)
+
+
+@app.command()
+def export_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or a reference model.")],
+    layout: Annotated[str, typer.Option("--format", help="transformer-lens or hugging-face.")],
+    out: Annotated[Path, typer.Option(help="Where to.")],
+) -> None:
+    """Write a GPT as TransformerLens or Hugging Face read it: model.safetensors and config.json."""
+    from boardsae import gpt, model_formats, models
+
+    model_formats.write(gpt.load(models.folder_of(model)), layout, out)
+    print(out)
