@@ -147,13 +147,8 @@ class Scorer:
 
     def by_ply(self, coder: "Checked", maxima: np.ndarray) -> chance.ByPly:
         select, plies = self.evidence.select, self.evidence.model.shape.context + 1
-        fired = sum(
-            chance.fired_by_ply(f, select.ply[some], plies, maxima)
-            for f, some in zip(blocks(coder, select.x), slices(len(select.x)), strict=True)
-        )
-        at = np.zeros((plies, len(select.x)), np.float32)
-        at[select.ply, np.arange(len(select.x))] = 1
-        return chance.ByPly(at.sum(1), np.asarray(fired), at @ select.truth.astype(np.float32))
+        at = np.arange(plies) == select.ply[:, None]
+        return chance.by_ply(self.counts(coder, select, maxima, at), at, select.truth)
 
     def reconstruction_level(self, coder: "Checked", maxima: np.ndarray, stands_for: np.ndarray) -> int:
         """The threshold whose pooled F1 is best on the select games."""

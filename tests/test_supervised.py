@@ -36,12 +36,8 @@ def cov_x(boards, codes, ceiling=1.0):
 
     def chosen(held):
         counts = count([(codes_of(f), held)], maxima)
-        at = np.zeros((32, len(ply)), np.float32)
-        at[ply, np.arange(len(ply))] = 1
-        by_ply = chance.ByPly(
-            at.sum(1), chance.fired_by_ply(f, ply, 32, maxima), at @ held.astype(np.float32)
-        )
-        return chance.best_by_phi(counts, by_ply)
+        at = np.arange(32) == ply[:, None]
+        return chance.best_by_phi(counts, chance.by_ply(count([(codes_of(f), at)], maxima), at, held))
 
     def phi(choice, held):
         return chance.phi(chance.moments(choice.active(f_2, maxima), held, ply_2, starts).sum(0))
@@ -156,6 +152,17 @@ def test_the_truth_rebuilds_the_board_and_noise_does_not(boards):
         said = supervised.rebuilt(f, f.max(0), stands_for, 0)
         score = supervised.pooled_f1(supervised.pooled(said, truth, starts).sum(0))
         assert score == pytest.approx(expected, abs=0.02)  # rare squares are never surely precise
+
+
+def test_what_features_say_together_is_what_each_says():
+    random = np.random.default_rng(3)
+    f = np.where(random.random((50, 9)) < 0.4, random.random((50, 9)), 0).astype(np.float32)
+    stands_for, maxima = random.random((len(LEVELS), 9, 130)) < 0.05, f.max(0)
+    for level in (0, 5):
+        said = supervised.rebuilt(f, maxima, stands_for, level)
+        for row in range(50):
+            active = f[row] > (LEVELS[level] * maxima).astype(np.float32)
+            assert said[row].tolist() == stands_for[level][active].any(0).tolist()
 
 
 def brute_paper(f, maxima, truth, f_2, truth_2, squares):

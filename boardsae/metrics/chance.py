@@ -26,14 +26,10 @@ class ByPly(NamedTuple):
     positives: np.ndarray  # (ply, predicate)
 
 
-def fired_by_ply(f: np.ndarray, ply: np.ndarray, plies: int, maxima: np.ndarray) -> np.ndarray:
-    """(ply, feature, level) rows where a feature is above its threshold."""
-    out = np.zeros((plies, f.shape[1], len(LEVELS)), np.float32)
-    at = np.zeros((plies, len(f)), np.float32)
-    at[ply, np.arange(len(f))] = 1
-    for level, share in enumerate(LEVELS):
-        out[:, :, level] = at @ (f > (share * maxima).astype(np.float32)).astype(np.float32)
-    return out
+def by_ply(plies: Counts, at: np.ndarray, truth: np.ndarray) -> ByPly:
+    """From counts in which the plies stand for predicates; `at` (row, ply) says which a row is."""
+    fired = plies.hits.transpose(2, 0, 1).astype(np.float32)
+    return ByPly(at.sum(0), fired, at.T.astype(np.float32) @ truth.astype(np.float32))
 
 
 def best_by_phi(counts: Counts, by_ply: ByPly) -> Choice:
@@ -63,10 +59,12 @@ def moments(active: np.ndarray, truth: np.ndarray, ply: np.ndarray, starts: np.n
 
 
 def without_means(values: np.ndarray, ply: np.ndarray) -> np.ndarray:
-    at = np.zeros((ply.max() + 1, len(values)), np.float32)
-    at[ply, np.arange(len(values))] = 1
-    means = (at @ values) / np.maximum(at.sum(1), 1)[:, None]
-    return values - means[ply]
+    order = np.argsort(ply, kind="stable")
+    _, first, place, count = np.unique(ply[order], return_index=True, return_inverse=True, return_counts=True)
+    means = np.add.reduceat(values[order], first, axis=0) / count[:, None].astype(np.float32)
+    at = np.empty_like(place)
+    at[order] = place
+    return values - means[at]
 
 
 def phi(sums: np.ndarray) -> np.ndarray:

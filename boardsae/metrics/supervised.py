@@ -10,6 +10,7 @@ import numpy as np
 
 from boardsae.metrics.counting import LEVELS, Counts
 from boardsae.metrics.detectors import f1
+from games.bits import kernel
 
 ENOUGH = 50
 PRECISE = 0.95
@@ -76,9 +77,23 @@ def precise(counts: Counts) -> np.ndarray:
 
 def rebuilt(f: np.ndarray, maxima: np.ndarray, labels: np.ndarray, level: int) -> np.ndarray:
     """(row, predicate): some feature that is active at the level stands for the predicate."""
-    used = labels[level].any(1)
-    active = f[:, used] > (LEVELS[level] * maxima[used]).astype(np.float32)
-    return active.astype(np.float32) @ labels[level][used].astype(np.float32) > 0
+    predicates = labels.shape[2]
+    used = np.flatnonzero(labels[level].any(1))
+    padded = np.zeros((len(used), -(-predicates // 64) * 64), bool)
+    padded[:, :predicates] = labels[level][used]
+    words = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
+    said = np.zeros((len(f), words.shape[1]), np.uint64)
+    _say(f, used, (LEVELS[level] * maxima[used]).astype(np.float32), words, said)
+    return np.unpackbits(said.view(np.uint8), axis=1, count=predicates, bitorder="little").view(bool)
+
+
+@kernel
+def _say(f, used, above, words, said):
+    for i in range(len(f)):
+        for j in range(len(used)):
+            if f[i, used[j]] > above[j]:
+                for word in range(words.shape[1]):
+                    said[i, word] |= words[j, word]
 
 
 def pooled(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.ndarray:
