@@ -94,7 +94,7 @@ def check_reachable(address: str) -> None:
 
 def last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else "it ended without a word"
+    return lines[-1].strip().rstrip(".") if lines else "it ended without a word"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from boardsae import Broken, models, runs, saes, scoring, sweep, targets, tasks
+from boardsae import Broken, data, models, runs, saes, scoring, sweep, targets, tasks
 from boardsae.cluster import (
     Call,
     Files,
@@ -32,9 +32,10 @@ from boardsae.progress import progress
 from boardsae.sweep import Engine, Pack, Result
 
 SHARE = 8  # runs that one task scores: reading their evidence costs about as much as scoring one
-PROCESS = 1.0 * 2**30  # bytes of a worker before it trains: torch, kernels, the model, batches of its stream
-COPIES = 5  # of an SAE's weights: themselves, gradients, Adam's two moments, the checkpoint being written
+PROCESS = 0.75 * 2**30  # bytes of a worker before it trains: torch, kernels, the model, batches of its stream
+COPIES = 6  # of an SAE's weights: themselves, gradients, Adam's two moments, what a checkpoint copies
 BATCHES = 6  # arrays of (batch, features) alive at once, of one SAE at a time
+GAME = 16  # bytes beside its moves: its place in the order and its length
 SCORING = 3 * 2**30  # bytes of a worker that scores
 SEEN_SECONDS = 60  # until a network file system shows what another machine wrote
 
@@ -82,11 +83,12 @@ def memory(pack: Pack) -> int:
     """Bytes that a pack needs, as benchmarks/CLUSTER.md measures them."""
     task = tasks.of(pack.specs[0].task)
     width = read_json(models.folder_of(task.model) / "model.json")["shape"]["width"]
+    held = Path(task.data, "moves.npy").stat().st_size + GAME * data.read_manifest(Path(task.data))["games"]
     if saes.VARIANTS[pack.specs[0].variant].site == "neurons":
         width *= 4
     weights = sum(2 * width * spec.d_sae for spec in pack.specs)
     batch = max(spec.batch * spec.d_sae for spec in pack.specs)
-    return int(PROCESS + 4 * (COPIES * weights + BATCHES * batch))
+    return int(PROCESS + held + 4 * (COPIES * weights + BATCHES * batch))
 
 
 def train_there(site: Site, threads: int, pack: Pack) -> Files:

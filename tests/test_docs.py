@@ -13,7 +13,7 @@ from boardsae.saes.base import options_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    *(ROOT / f"{page}.md" for page in ("README", "ARCHITECTURE", "EXTENDING")),
+    *(ROOT / f"{page}.md" for page in ("README", "ARCHITECTURE", "EXTENDING", "benchmarks/CLUSTER")),
     *(ROOT / "games").rglob("README.md"),
 ]
 COMMANDS = typer.main.get_command(cli.app).commands
