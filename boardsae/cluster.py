@@ -220,14 +220,17 @@ def at(site: Site, threads: int) -> Iterator[Path]:
 
     check_versions(versions(), site, socket.gethostname())
     torch.set_num_threads(threads)
-    site.scratch.mkdir(exist_ok=True)
-    os.chdir(site.cwd if site.is_seen and site.cwd.is_dir() else site.scratch)
+    shared = site.is_seen and site.cwd.is_dir()
+    if not shared:
+        site.scratch.mkdir(exist_ok=True)
+    os.chdir(site.cwd if shared else site.scratch)
     yield site.root if site.is_seen else site.scratch / "results"
 
 
 def have_games(site: Site, task: str) -> None:
     """Games that this machine lacks are made by one worker, while the others wait."""
     if not (Path(tasks.of(task).data) / "manifest.json").exists():
+        site.scratch.mkdir(exist_ok=True)
         with (site.scratch / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             tasks.transcripts(tasks.of(task))
