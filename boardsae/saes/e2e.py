@@ -28,7 +28,7 @@ class Local(SAE):
     name = "local"
     sparsity = "l1"
 
-    def __init__(self, d: int, features: int, random: torch.Generator, recipe: Recipe, *, l1: float = 0.18):
+    def __init__(self, d: int, features: int, random: torch.Generator, recipe: Recipe, *, l1: float = 0.09):
         super().__init__(d, features, random, recipe)
         self.l1 = l1
 

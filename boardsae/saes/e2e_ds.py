@@ -22,7 +22,7 @@ class E2EDownstream(E2E):
         random: torch.Generator,
         recipe: Recipe,
         *,
-        l1: float = 0.2,
+        l1: float = 0.3,
         downstream: float = 1.0,
     ):
         super().__init__(d, features, random, recipe, l1=l1)

@@ -22,7 +22,7 @@ class Gated(SAE):
     betas = (0.0, 0.999)
     levels = ("b_gate", "b_mag", "b_dec")
 
-    def __init__(self, d: int, features: int, random: torch.Generator, recipe: Recipe, *, l1: float = 0.22):
+    def __init__(self, d: int, features: int, random: torch.Generator, recipe: Recipe, *, l1: float = 0.09):
         super().__init__(d, features, random, recipe)
         self.l1 = l1
         self.b_gate = self.b_enc

@@ -21,7 +21,7 @@ class GatedPAnneal(Gated):
         random: torch.Generator,
         recipe: Recipe,
         *,
-        l1: float = 0.15,
+        l1: float = 0.045,
         p_end: float = 0.2,
         updates: int = 10,
     ):

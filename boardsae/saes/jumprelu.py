@@ -49,7 +49,7 @@ class JumpReLU(SAE):
         random: torch.Generator,
         recipe: Recipe,
         *,
-        l0: float = 0.003,
+        l0: float = 0.0007,
         eps: float = 0.03,
         theta: float = 0.03,
     ):

@@ -26,7 +26,7 @@ class PAnneal(SAE):
         random: torch.Generator,
         recipe: Recipe,
         *,
-        l1: float = 0.13,
+        l1: float = 0.035,
         p_end: float = 0.2,
         updates: int = 10,
     ):
