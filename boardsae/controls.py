@@ -19,7 +19,7 @@ from torch import Tensor
 
 from boardsae import dictionary, gpt, models, runs, tasks, train_sae
 from boardsae.evidence import Evidence
-from boardsae.files import read_json, write_json
+from boardsae.files import read_json, write_record
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.scorer import Scorer
@@ -131,7 +131,7 @@ def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[st
         raise FileExistsError(f"{file} is of another model, other games or another layer; move {folder} away")
     say("scoring the controls of this task, once; some minutes")
     made = [*scored(evidence, folder)]
-    write_json(file, {"controls": made})
+    write_record(file, {"controls": made})
     return made
 
 

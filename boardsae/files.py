@@ -29,6 +29,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """JSON of a few hundred lines: an entry of the record a line, and of a list of objects an object a line."""
+
+    def told(value: Any) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return "[\n  " + ",\n  ".join(json.dumps(each, separators=(",", ":")) for each in value) + "\n ]"
+        return json.dumps(value)
+
+    entries = (f" {json.dumps(name)}: {told(value)}" for name, value in record.items())
+    write_text(path, "{\n" + ",\n".join(entries) + "\n}\n")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())

@@ -22,7 +22,7 @@ from torch import Tensor
 from boardsae.coder import Checked, blocks, slices
 from boardsae.evidence import Evidence, Part
 from boardsae.metrics import METRICS, bootstrap, chance, functional, geometry, paper, supervised, unsupervised
-from boardsae.metrics.cells import absent, number, summed, valued
+from boardsae.metrics.cells import absent, brief, number, summed, valued
 from boardsae.metrics.counting import LEVELS, Counts, codes_of, count
 from boardsae.metrics.detectors import Choice, best_by_f1, by_game
 from boardsae.probes import best_fit, best_thresholds
@@ -238,11 +238,11 @@ class Scorer:
                 "group": column.group,
                 "feature": int(choice.feature[i]),
                 "threshold": round(float(LEVELS[choice.level[i]]), 2),
-                **{name: number(getattr(judged, name)[i]) for name in judged._fields},
-                "phi": number(phi[i]),
+                **{name: brief(getattr(judged, name)[i]) for name in judged._fields},
+                "phi": brief(phi[i]),
                 "null": number(by_chance[i]),
                 "ceiling": number(ceiling.phi[i]),
-                "probe_f1": number(ceiling.f1[i]),
+                "probe_f1": brief(ceiling.f1[i]),
             }
             for i, column in enumerate(self.evidence.columns)
         ]

@@ -13,6 +13,11 @@ def number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def brief(value: Any) -> float | None:
+    """As much of it as a table of hundreds of predicates needs; the counts beside a record have the rest."""
+    return round(float(value), 4) if math.isfinite(value) else None
+
+
 def valued(value: Any, draws: np.ndarray, split: str) -> dict[str, Any]:
     """A metric's cell: its value and interval."""
     low, high = bootstrap.interval(draws)
