@@ -33,6 +33,11 @@ def into(page: str, name: str, block: str) -> str:
     return f"{head}{begin}\n\n{block.strip()}\n\n{end}{tail}"
 
 
+def into_readme(name: str, block: str) -> None:
+    readme = ROOT / "README.md"
+    readme.write_text(into(readme.read_text(), name, block))
+
+
 def excerpt() -> str:
     """The leaderboard at one L0, and its controls."""
     (board,) = leaderboard.boards(ROOT / "results", [TASK], View(at=(SHOWN_AT,)), leaderboard.HEADLINE[:4])

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 import games
+from benchmarks import pages
 from boardsae.metrics.counting import LEVELS, Codes, codes_of, count
 from games.core import Transcripts
 
@@ -91,10 +92,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a smoke test on few rows")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md too")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     n, features = (20, 256) if asked.quick else (GAMES, FEATURES)
-    print("\n".join(lines(n, features, 1 if asked.quick else asked.rounds)))
+    block = "\n".join(lines(n, features, 1 if asked.quick else asked.rounds))
+    print(block)
+    if asked.readme and not asked.quick:
+        pages.into_readme("counting", block)
 
 
 def lines(n: int, features: int, rounds: int) -> Iterator[str]:

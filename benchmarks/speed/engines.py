@@ -21,7 +21,7 @@ import chess
 import numpy as np
 
 import games
-from benchmarks.pages import into
+from benchmarks.pages import into_readme
 from benchmarks.speed import plain_othello, with_python_chess
 from games.chess import notation
 
@@ -298,8 +298,7 @@ def main() -> None:
     block = "\n".join([*engines(scale=1, rounds=9), "", *whole, "", CAPTION, "", machine(), ""])
     print(block)
     if asked.readme:
-        readme = ROOT / "README.md"
-        readme.write_text(into(readme.read_text(), "speed", block))
+        into_readme("speed", block)
 
 
 CAPTION = """\

@@ -178,10 +178,15 @@ def lines(rounds: int) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md too")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for line in lines(asked.rounds):
-        print(line, flush=True)
+    block = "\n".join(lines(asked.rounds))
+    print(block)
+    if asked.readme:
+        from benchmarks import pages  # what it imports the environment of the peers may lack
+
+        pages.into_readme("sae-step", block)
 
 
 if __name__ == "__main__":
