@@ -200,3 +200,12 @@ def test_your_own_sae_by_file_and_factory(tmp_path):
         targets.folders(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no /nowhere"):
         targets.folders("/nowhere")
+
+
+def test_the_table_shows_what_is_asked(scorer):
+    _, record = scores(scorer, Both())
+    head, row = scoring.table([("mine", record)], scoring.columns("cov_x,coverage@1"))
+    assert head.split() == ["L0", "coverage", "beyo", "coverage"]
+    assert len(row.replace(" ±", "±").split()) == 4
+    with pytest.raises(ValueError, match="no metric 'covrage', did you mean 'coverage@1'"):
+        scoring.columns("covrage")
