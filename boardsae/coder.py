@@ -1,7 +1,7 @@
 """Anything with encode and decode, and what is asked of it before it is scored."""
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class Checked:
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        f = torch.as_tensor(self.coder.encode(x)).detach().float()
+        f = answered(self.coder.encode, x)
         if f.ndim != 2 or len(f) != len(x):
             raise ValueError(f"expected encode to give {len(x)} rows of features, got shape {tuple(f.shape)}")
         if not torch.isfinite(f.sum()):
@@ -62,12 +62,23 @@ class Checked:
 
     @torch.no_grad()
     def decode(self, f: Tensor, x: Tensor) -> Tensor:
-        x_hat = torch.as_tensor(self.coder.decode(f)).detach().float()
+        x_hat = answered(self.coder.decode, f)
         if x_hat.shape != x.shape:
             raise ValueError(f"expected decode to give shape {tuple(x.shape)}, got {tuple(x_hat.shape)}")
         if not torch.isfinite(x_hat.sum()):
             raise ValueError("expected decode to give numbers, got values that are not finite")
         return x_hat
+
+
+def answered(verb: Callable[[Tensor], Any], given: Tensor) -> Tensor:
+    """What somebody's encode or decode gives, as numbers; whatever it raises is told in a line."""
+    try:
+        return torch.as_tensor(verb(given)).detach().float()
+    except Exception as error:
+        name = getattr(verb, "__name__", "it")
+        raise ValueError(
+            f"{name} failed on shape {tuple(given.shape)}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
 
 
 class Sparse(NamedTuple):

@@ -97,6 +97,8 @@ def trained(root: Path) -> list[tuple[Spec, Path]]:
     for folder in runs.runs(root):
         if "controls" in folder.relative_to(root).parts or not runs.is_trained(folder):
             continue
+        if runs.is_imported(folder):
+            continue
         spec = runs.spec_of(folder)
         variant = runs.VARIANTS[spec.variant]
         if not variant.untrained and variant.site == "residual":

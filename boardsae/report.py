@@ -12,7 +12,7 @@ from boardsae.evidence import BOARD, family
 from boardsae.progress import progress, say
 from boardsae.records import Found
 from boardsae.saes import VARIANTS
-from boardsae.subject import Subject, read_run
+from boardsae.subject import Subject
 from games.core import Game
 
 TOP = 50
@@ -70,10 +70,10 @@ def one(target: str) -> tuple[Path | None, Subject]:
     """The run or the object that a target names; of a folder with several runs, which there are."""
     if targets.is_factory(target):
         return None, targets.made_by(target)
-    found = targets.folders(target)
+    found = targets.saes(target)
     if len(found) > 1:
         raise ValueError(f"expected one run, got {target} with {len(found)}; choose one, such as {found[0]}")
-    return found[0], read_run(found[0])
+    return targets.read(found[0])
 
 
 def record_of(desk: scoring.Desk, folder: Path | None, subject: Subject) -> dict[str, Any]:
@@ -92,9 +92,9 @@ def record_of(desk: scoring.Desk, folder: Path | None, subject: Subject) -> dict
 
 def name_of(subject: Subject, folder: Path | None) -> str:
     """Variant, sparsity and seed of a run; of anything else what it is called."""
-    if folder is None:
-        return str(subject.facts["name"])
     facts = subject.facts
+    if folder is None or facts["variant"] not in VARIANTS:
+        return str(facts["name"])
     swept = VARIANTS[facts["variant"]].sparsity
     sparsity = f" {swept}={facts['options'][swept]}" if swept else ""
     return f"{facts['variant']}{sparsity} seed={facts['seed']}"

@@ -143,7 +143,24 @@ def spec_of(folder: Path) -> Spec:
     if not (folder / "spec.json").exists():
         raise FileNotFoundError(f"{folder} is no run: it has no spec.json; boardsae train-sae makes runs")
     held = read_json(folder / "spec.json")
+    if "imported" in held:
+        raise ValueError(f"{folder} is an imported SAE, which no spec trained")
     return Spec(**{field.name: held[field.name] for field in dataclasses.fields(Spec)})
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What identifies the SAE of a run directory: its spec, or where it was imported from."""
+    if is_imported(folder):
+        held = read_json(folder / "spec.json")
+        return {name: value for name, value in held.items() if name not in ("hashes", "made_with")}
+    spec = spec_of(folder)
+    return {"name": spec.variant, **dataclasses.asdict(spec)}
+
+
+def is_imported(folder: Path) -> bool:
+    """Whether the SAE is another library's; `boardsae import` writes such runs."""
+    path = folder / "spec.json"
+    return path.exists() and "imported" in read_json(path)
 
 
 def runs(root: Path) -> Iterator[Path]:

@@ -27,6 +27,7 @@ class Desk:
     def scorer(self, subject: Subject) -> Scorer:
         layer = subject.facts.get("layer")
         layer = self.opened.task.layer if layer is None else layer
+        tasks.check_layer(layer, self.opened)
         variant = runs.VARIANTS.get(subject.facts.get("variant", ""))
         key = (layer, variant.site if variant else "residual")
         if key not in self.scorers:

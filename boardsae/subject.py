@@ -1,14 +1,14 @@
 """What is scored: a coder, what is known of it, its directions."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae import Broken, dictionary, runs
+from boardsae import Broken, dictionary, foreign, runs
 from boardsae.coder import Coder
+from boardsae.dictionary import Dictionary
 from boardsae.evidence import Evidence
 
 SCHEMA = 1  # of the record
@@ -25,11 +25,21 @@ class Subject(NamedTuple):
 
 def read_run(folder: Path) -> Subject:
     """The SAE of a run directory."""
-    spec = runs.spec_of(folder)
+    facts = runs.facts_of(folder)
     if not runs.is_trained(folder):
         raise ValueError(f"{folder} is not trained; the command that began it goes on with it")
     sae = dictionary.read(folder)
-    facts = {"name": spec.variant, **dataclasses.asdict(spec)}
+    return Subject(sae, facts, sae.saved.tensors["W_dec"])
+
+
+def read_foreign(folder: Path) -> Subject:
+    """The SAE of another library's folder, named as the folder is, at the layer that its files name."""
+    found = foreign.read(folder)
+    name = folder.resolve().name
+    facts = {"name": name, "variant": f"{found.library}/{name}", "library": found.library}
+    if (layer := foreign.layer_of(found.claims)) is not None:
+        facts["layer"] = layer
+    sae = Dictionary(found.saved)
     return Subject(sae, facts, sae.saved.tensors["W_dec"])
 
 

@@ -1,4 +1,4 @@
-"""What can be scored: a run, a folder of runs, `file.py:factory`, or an object; each as a subject."""
+"""What can be scored: a run, an SAE of another library, a folder of them, `file.py:factory`, an object; as subjects."""
 
 import importlib.util
 import sys
@@ -9,20 +9,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boardsae import runs
+from boardsae import foreign, runs
 from boardsae.coder import Coder
-from boardsae.subject import Subject, read_run
+from boardsae.subject import Subject, read_foreign, read_run
 
 
 def folders(target: str) -> list[Path]:
     """The runs that a target names: itself, or all below it."""
     root = Path(target)
     if not root.exists():
-        raise FileNotFoundError(f"no {target}; give a run, a folder of runs, or file.py:factory")
+        raise FileNotFoundError(
+            f"no {target}; give a run, a folder of runs, an SAE of another library, or file.py:factory"
+        )
     found = [run for run in runs.runs(root) if "controls" not in run.relative_to(root).parts]
     if not found:
         raise ValueError(f"no runs in {target}; boardsae train-sae and boardsae sweep make some")
     return found
+
+
+def saes(target: str) -> list[Path]:
+    """The runs that a target names; where there are none, the SAEs of other libraries."""
+    root = Path(target)
+    return folders(target) if is_ours(root) else foreign.found(root) or folders(target)
+
+
+def is_ours(root: Path) -> bool:
+    """Whether a folder is a run or holds some; any other is somebody's own, and nothing is written there."""
+    return next(runs.runs(root), None) is not None
+
+
+def read(folder: Path) -> tuple[Path | None, Subject]:
+    """The subject in a folder that `saes` found, and where its record belongs."""
+    return (folder, read_run(folder)) if is_ours(folder) else (None, read_foreign(folder))
 
 
 def is_factory(target: str) -> bool:
@@ -77,13 +95,16 @@ def directions(coder: Coder) -> Tensor | None:
 
 
 def subjects(targets: list[str]) -> Iterator[tuple[str, Path | None, Subject | Exception]]:
-    """Every target: its name, its directory if it is a run, and the subject or why there is none."""
+    """Every target: its name, its directory if it is a run of ours, and the subject or why there is none."""
     for target in targets:
         if is_factory(target):
             yield target, None, made_by(target)
             continue
-        for folder in folders(target):
+        if foreign.is_sae(Path(target)) and not is_ours(Path(target)):
+            yield target, *read(Path(target))
+            continue
+        for folder in saes(target):
             try:
-                yield str(folder), folder, read_run(folder)
-            except Exception as error:  # one broken run of many is a row with its error
-                yield str(folder), folder, error
+                yield str(folder), *read(folder)
+            except Exception as error:  # one broken SAE of many is a row with its error
+                yield str(folder), folder if is_ours(folder) else None, error

@@ -98,6 +98,11 @@ def transcripts(task: Task) -> data.Dataset:
     return dataset
 
 
+def check_layer(layer: int, opened: Open) -> None:
+    if not 0 <= layer < (layers := opened.model.shape.layers):
+        raise ValueError(f"expected a layer from 0 to {layers - 1}, those of {opened.task.name}, got {layer}")
+
+
 def command(task: Task) -> str:
     return f"boardsae generate-data {task.game} --games {task.games} --seed {task.seed} --out {task.data}"
 

@@ -1,4 +1,4 @@
-"""Games: made, proved, shown and written out."""
+"""Games: made, proved and shown."""
 
 import os
 import sys
@@ -69,27 +69,6 @@ def verify(
         raise ValueError(f"expected --sample to be 1 or more, got {sample}")
     check(folder, None if full else sample)
     print(f"{folder} is sound")
-
-
-@app.command()
-def export(
-    folder: Folder,
-    format: Annotated[str, typer.Option(help="txt, jsonl, or pgn for chess.")] = "txt",
-    split: Annotated[str | None, typer.Option(help="train, select or report [default: all three].")] = None,
-    games: Annotated[int | None, typer.Option(help="At most so many.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A file [default: standard output].")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
-) -> None:
-    """Write games as txt, jsonl or pgn."""
-    from boardsae import data, files
-    from boardsae.export import export as lines
-
-    written = lines(data.load(folder), format, split, games)
-    if out is None:
-        sys.stdout.writelines(written)
-    else:
-        files.write_text(out, written, force)
-        print(out)
 
 
 @app.command()

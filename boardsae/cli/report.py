@@ -9,7 +9,9 @@ from boardsae.cli.app import app
 from boardsae.cli.saes import TaskName
 from boardsae.progress import say
 
-Target = Annotated[str, typer.Argument(metavar="TARGET", help="A run, or file.py:factory.")]
+Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A run, an SAE of another library, or file.py:factory.")
+]
 
 
 @app.command()
@@ -31,10 +33,12 @@ def report(
 
     The page needs no network and no server. A run without scores is scored first.
     """
-    from boardsae import page
+    from boardsae import page, targets
     from boardsae import report as facts
 
-    path = out or (Path(target) if beside is None and Path(target).is_dir() else Path()) / "report.html"
+    path = (
+        out or (Path(target) if beside is None and targets.is_ours(Path(target)) else Path()) / "report.html"
+    )
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; --force replaces it")
     asked = [each for each in (target, beside) if each is not None]

@@ -14,7 +14,11 @@ from boardsae.progress import say
 @app.command()
 def score(
     targets: Annotated[
-        list[str], typer.Argument(metavar="TARGET...", help="A run, a folder of runs, or file.py:factory.")
+        list[str],
+        typer.Argument(
+            metavar="TARGET...",
+            help="A run, an SAE of another library, a folder of them, or file.py:factory.",
+        ),
     ],
     task: TaskName = "othello6-v1",
     limit: Annotated[
@@ -35,7 +39,7 @@ def score(
     """Score SAEs against the truth about the board.
 
     A run gets scores.json and counts.npz; what is scored already is shown as it is. An SAE of your own is anything with
-    encode and decode.
+    encode and decode, or a folder of SAELens, dictionary_learning or sparsify, in which nothing is written.
     """
     import torch
 
@@ -59,7 +63,7 @@ def score(
             print(json.dumps(record))
     else:
         shown = list(rows)
-        if controls and limit is None:
+        if controls and limit is None and any("error" not in record for _, record in rows):
             made = known.records(evidence.Evidence(tasks.open_task(tasks.of(task))), results)
             shown += [(record["subject"]["name"], record) for record in made]
         for line in scoring.table(shown):
