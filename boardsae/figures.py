@@ -22,6 +22,7 @@ PAIRS = (
     ("ce_increase", "reconstruction"),
 )
 SMALL = ("ce_increase", "kl_increase", "legal_mass_loss", "top1_legal_loss")  # span decades: logarithmic
+LOW = -0.05  # where an axis of shares may begin
 LOGGED = {"explained_variance": "explained variance", "l0": "L0", "dead_share": "dead share"}  # of log.csv
 
 
@@ -76,7 +77,9 @@ def over_l0(board: Board, metric: str) -> Any:
         finish(axes)
     whole.supxlabel("L0, active features a position", fontsize=11)
     whole.supylabel(f"{metric} {arrow(metric)}", fontsize=11)
-    whole.suptitle(f"{board.task}: {title_of(metric)} over L0", fontsize=12)
+    hidden = cut(places, 1, [p.value for p in marks])
+    below = f"; {hidden} runs far below 0 are not shown" if hidden else ""
+    whole.suptitle(f"{board.task}: {title_of(metric)} over L0{below}", fontsize=12)
     return whole
 
 
@@ -142,6 +145,7 @@ def against(board: Board, x: str, y: str) -> Any:
         finish(axes)
     whole.supxlabel(f"{x} {arrow(x)}", fontsize=11)
     whole.supylabel(f"{y} {arrow(y)}", fontsize=11)
+    hidden = [cut(places, side, [pair[side] for e in drawn for pair in pairs(e, x, y)]) for side in (0, 1)]
     everything = [pair for entry in drawn if not entry.control for pair in pairs(entry, x, y)]
     rho = rank_correlation(everything)
     agreement = (
@@ -149,8 +153,18 @@ def against(board: Board, x: str, y: str) -> Any:
         if rho is not None
         else "too few runs to compare"
     )
-    whole.suptitle(f"{board.task}: {title_of(y)} against {title_of(x)}\n{agreement}", fontsize=11)
+    below = f"; {sum(hidden)} runs far below 0 are not shown" if any(hidden) else ""
+    whole.suptitle(f"{board.task}: {title_of(y)} against {title_of(x)}\n{agreement}{below}", fontsize=11)
     return whole
+
+
+def cut(places: Sequence[Any], side: int, values: Sequence[float]) -> int:
+    """Ends axes of shares at 0 where some runs lie far below; answers with how many are then not seen."""
+    if max(values) > 1.05 or min(values) > LOW:
+        return 0
+    for axes in places:
+        (axes.set_xlim if side == 0 else axes.set_ylim)(LOW, 1.05)
+    return sum(value < LOW for value in values)
 
 
 def trained(entry: Entry) -> bool:

@@ -8,7 +8,9 @@ from boardsae.saes import VARIANTS
 
 
 def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequence[float]]:
-    """Sparsities for every variant: those that count features take `ks`, the others the coefficients of their name."""
+    """Sparsities for every variant that has one: those that count features take `ks`, the others the coefficients of
+    their name. Dictionaries without a sparsity are controls, which every score is read beside anyway.
+    """
     lacking = {name for name, variant in VARIANTS.items() if variant.sparsity not in ("k", None)} - set(
         coefficients
     )
@@ -16,8 +18,8 @@ def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequenc
         raise ValueError(
             f"expected coefficients for every variant with a penalty, got none for {sorted(lacking)}"
         )
-    counted = {name: ks if variant.sparsity == "k" else () for name, variant in VARIANTS.items()}
-    return counted | coefficients
+    sparse = [name for name, variant in VARIANTS.items() if variant.sparsity]
+    return {name: coefficients.get(name, ks) for name in sparse}
 
 
 def grid(

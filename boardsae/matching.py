@@ -28,6 +28,7 @@ from boardsae.runs import Spec
 from boardsae.tables import Table
 
 SHARED = 0.7
+RANDOM = 4_000_000_007  # a seed that no run starts from, and below 2^32, beyond which seeds repeat
 NEAR = 20.0  # the L0 near which variants are compared
 
 
@@ -68,7 +69,7 @@ def directions(folder: Path) -> Float[Tensor, "feature d"]:
 
 
 def pairs(root: Path) -> list[Pair]:
-    """Runs that differ in their seed alone, and variants at the run of each whose L0 is nearest to NEAR."""
+    """Runs that differ in their seed alone, and variants at runs whose L0 is nearest to NEAR."""
     found = trained(root)
     waiting = [*by_seed(found), *by_variant(found)]
     if not waiting:
@@ -84,7 +85,7 @@ def pairs(root: Path) -> list[Pair]:
 
 def pair(root: Path, kind: str, one: Path, other: Path) -> Pair:
     a, b = directions(one), directions(other)
-    random = torch.randn(b.shape, generator=torch.Generator().manual_seed(0))
+    random = torch.randn(b.shape, generator=torch.Generator().manual_seed(RANDOM))
     l0s = [l0 for folder in (one, other) if (l0 := l0_of(folder)) is not None]
     l0 = fmean(l0s) if l0s else None
     first, second = (folder.relative_to(root).as_posix() for folder in (one, other))
@@ -97,8 +98,8 @@ def trained(root: Path) -> list[tuple[Spec, Path]]:
     for folder in runs.runs(root):
         if "controls" in folder.relative_to(root).parts or not runs.is_trained(folder):
             continue
-        if runs.is_imported(folder):
-            continue
+        if runs.is_imported(folder) or not (folder / "sae_weights.safetensors").exists():
+            continue  # published records come without weights
         spec = runs.spec_of(folder)
         variant = runs.VARIANTS[spec.variant]
         if not variant.untrained and variant.site == "residual":
@@ -115,17 +116,22 @@ def by_seed(found: Sequence[tuple[Spec, Path]]) -> Iterator[tuple[str, Path, Pat
 
 
 def by_variant(found: Sequence[tuple[Spec, Path]]) -> Iterator[tuple[str, Path, Path]]:
-    """The first seed of each variant."""
-    nearest: dict[str, tuple[float, Path]] = {}
+    """One run of each, of different seeds: runs of one seed start with the same directions."""
+    nearest: dict[tuple[str, int], tuple[float, Path]] = {}
     for spec, folder in found:
         l0 = l0_of(folder)
-        if spec.seed or spec.kl_finetune or not l0:
+        if spec.kl_finetune or not l0:
             continue
-        distance = abs(np.log(l0 / NEAR))
-        if spec.variant not in nearest or distance < nearest[spec.variant][0]:
-            nearest[spec.variant] = distance, folder
-    for one, other in combinations((folder for _, folder in nearest.values()), 2):
-        yield "variants", one, other
+        key, distance = (spec.variant, spec.seed), abs(np.log(l0 / NEAR))
+        if key not in nearest or distance < nearest[key][0]:
+            nearest[key] = distance, folder
+    seeds = sorted({seed for _, seed in nearest})[:2]
+    for a, b in combinations(dict.fromkeys(variant for variant, _ in nearest), 2):
+        for one, other in ((a, b), (b, a)):
+            ends = (one, seeds[0]), (other, seeds[-1])
+            if len(seeds) == 2 and all(end in nearest for end in ends):
+                yield "variants", nearest[ends[0]][1], nearest[ends[1]][1]
+                break
 
 
 def l0_of(folder: Path) -> float | None:

@@ -58,6 +58,7 @@ def test_seeds_and_variants_are_paired(root):
     for each in found[:2]:
         assert each.one.removesuffix("seed=0") == each.other.removesuffix("seed=1")
     assert {name.split("/")[0] for name in found[2][1:3]} == {"standard", "topk"}
+    assert found[2].one[-1] != found[2].other[-1], "of different seeds"
     assert "k=20" in found[2].one + found[2].other, "the run nearest to L0 20"
     lines = (root / "matching.csv").read_text().splitlines()
     assert len(lines) == 4
@@ -74,6 +75,11 @@ def test_records_take_what_was_found(root):
     stranger = Run(root / "other" / "run", {}, {"metrics": {}})
     add_matches([stranger], root / "matching.csv")
     assert stranger.value(ALIKE) is None
+
+
+def test_random_directions_are_no_start_of_a_run(root):
+    """In 16 dimensions and 32 directions: what chance gives is far from 1."""
+    assert all(each.random.matched < 0.7 for each in matching.write(root))
 
 
 def test_one_run_is_too_few(tmp_path):
