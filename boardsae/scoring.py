@@ -9,12 +9,13 @@ import numpy as np
 from boardsae import Broken, runs, tasks
 from boardsae.coder import Coder
 from boardsae.evidence import Evidence
-from boardsae.files import read_json, write_json
+from boardsae.files import read_json, write_record
 from boardsae.metrics import METRICS
 from boardsae.progress import progress, say
 from boardsae.scorer import Scorer
 from boardsae.subject import Subject, check_width
 from boardsae.targets import of, subjects
+from games.core import no_such
 
 
 class Desk:
@@ -31,7 +32,12 @@ class Desk:
         variant = runs.VARIANTS.get(subject.facts.get("variant", ""))
         key = (layer, variant.site if variant else "residual")
         if key not in self.scorers:
-            self.scorers[key] = Scorer(Evidence(self.opened, *key, limit=self.limit))
+            self.scorers[key] = scorer = Scorer(Evidence(self.opened, *key, limit=self.limit))
+            if key[1] != "residual":  # what neurons are held against is what the residual stream holds
+                residual = (layer, "residual")
+                if residual not in self.scorers:
+                    self.scorers[residual] = Scorer(Evidence(self.opened, *residual, limit=self.limit))
+                scorer.share(self.scorers[residual])
         return self.scorers[key]
 
     def score(self, subject: Subject) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def scored(desk: Desk, subject: Subject, folder: Path | None) -> dict[str, Any]:
         with unfinished.open("wb") as file:
             np.savez_compressed(file, **tables)
         unfinished.replace(folder / "counts.npz")
-        write_json(folder / "scores.json", record)
+        write_record(folder / "scores.json", record)
     return record
 
 
@@ -121,16 +127,29 @@ HEADLINE = (
 )
 
 
-def table(records: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+Columns = Sequence[tuple[str, str, str]]
+
+
+def columns(asked: str) -> Columns:
+    """Of metrics by id or name, with commas between."""
+    by_name = {identity.split("@")[0]: identity for identity in METRICS} | {name: name for name in METRICS}
+    for name in asked.split(","):
+        if name not in by_name:
+            raise ValueError(no_such("metric", name, METRICS))
+    chosen = [by_name[name] for name in ("l0", *asked.split(","))]
+    return [(identity, METRICS[identity].title[:13], "{:.4f}") for identity in dict.fromkeys(chosen)]
+
+
+def table(records: Sequence[tuple[str, dict[str, Any]]], shown: Columns = HEADLINE) -> Iterator[str]:
     """A row an SAE: the headline metrics, each with half of its interval."""
     width = min(44, max((len(name) for name, _ in records), default=10))
-    yield f"{'':<{width}} " + " ".join(f"{title:>13}" for _, title, _ in HEADLINE)
+    yield f"{'':<{width}} " + " ".join(f"{title:>13}" for _, title, _ in shown)
     for name, record in records:
         short = name if len(name) <= width else "…" + name[1 - width :]
         if "error" in record:
             yield f"{short:<{width}} not scored: {record['error']}"
         else:
-            yield f"{short:<{width}} " + " ".join(f"{cell(record, *each):>13}" for each in HEADLINE)
+            yield f"{short:<{width}} " + " ".join(f"{cell(record, *each):>13}" for each in shown)
 
 
 def cell(record: dict[str, Any], metric: str, _title: str, form: str) -> str:

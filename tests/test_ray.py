@@ -46,12 +46,7 @@ def task(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """A head that runs no tasks, and a node of one core."""
-    soon = {
-        "health_check_initial_delay_ms": 0,
-        "health_check_period_ms": 500,
-        "health_check_failure_threshold": 4,
-    }
-    made = Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "_system_config": soon})
+    made = Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0})
     made.add_node(**NODE)
     yield made
     ray.shutdown()

@@ -24,6 +24,9 @@ def score(
     limit: Annotated[
         int | None, typer.Option(help="Games of each split, at most; such scores are not comparable.")
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="What the table shows, such as coverage,cov_x [default: the headline].")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records, a line each.")] = False,
     controls: Annotated[
         bool, typer.Option("--controls/--no-controls", help="Show the rows that every score is read beside.")
@@ -46,6 +49,7 @@ def score(
     from boardsae import controls as known
     from boardsae import evidence, scoring, tasks
 
+    columns = scoring.HEADLINE if metrics is None else scoring.columns(metrics)
     if limit is not None and limit < 20:
         raise ValueError(f"expected --limit to be 20 games or more, got {limit}")
     if is_on_ray(engine, address):
@@ -66,9 +70,9 @@ def score(
         if controls and limit is None and any("error" not in record for _, record in rows):
             made = known.records(evidence.Evidence(tasks.open_task(tasks.of(task))), results)
             shown += [(record["subject"]["name"], record) for record in made]
-        for line in scoring.table(shown):
+        for line in scoring.table(shown, columns):
             print(line)
-        if len(rows) == 1 and "error" not in rows[0][1]:
+        if metrics is None and len(rows) == 1 and "error" not in rows[0][1]:
             print()
             for line in scoring.details(rows[0][1]):
                 print(line)
