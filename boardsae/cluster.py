@@ -75,16 +75,19 @@ def check_reachable(address: str) -> None:
         raise ValueError("--engine ray needs Ray: pip install 'boardsae[ray]'") from None
     if address == "local":
         return
-    attempt = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
-    try:
-        subprocess.run(
-            [sys.executable, "-c", attempt, address], capture_output=True, timeout=REACH_SECONDS, check=True
-        )
-    except subprocess.TimeoutExpired:
-        reason = f"no answer within {REACH_SECONDS} s"
-    except subprocess.CalledProcessError as error:
-        reason = last_line(error.stderr.decode(errors="replace"))
-    else:
+    attempt = "import ray, sys; print(flush=True); ray.init(address=sys.argv[1], log_to_driver=False)"
+    with subprocess.Popen(
+        [sys.executable, "-c", attempt, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None, "it is a pipe"
+        process.stdout.readline()  # importing Ray takes long on a busy machine, and is not the cluster's fault
+        try:
+            _, words = process.communicate(timeout=REACH_SECONDS)
+            reason = last_line(words)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            reason = f"no answer within {REACH_SECONDS} s"
+    if process.returncode == 0:
         return
     raise ValueError(
         f"no Ray cluster at --address {address}: {reason};"

