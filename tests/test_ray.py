@@ -94,9 +94,10 @@ def test_files_travel_where_the_folder_of_results_is_not_shared(task, cluster, l
     assert weights(results) == local[1]
     here = records(ray_engine.scoring.score_targets([str(local[0])], task))
     assert records(ray_engine.score_targets([str(tmp_path)], task, cluster.address, 1, False)) == here
-    site = grid.Site(Path.cwd(), tmp_path, "", socket.gethostname(), {})
-    assert sorted(path.name for path in site.scratch.rglob("*") if path.is_file()) == []
-    shutil.rmtree(site.scratch)
+    for root in (tmp_path, tmp_path / "model"):  # of the sweep, and of the scores
+        site = grid.Site(Path.cwd(), root, "", socket.gethostname(), {})
+        assert not [path for path in site.scratch.rglob("*") if path.is_file()]
+        shutil.rmtree(site.scratch)
     kept = json.loads((results[0].folder / "scores.json").read_text())
     assert kept["made_with"]["machine"].endswith("1 threads")
 
