@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from boardsae import cli
+from benchmarks import pages
+from boardsae import cli, leaderboard
 from boardsae.saes import VARIANTS
 from boardsae.saes.base import options_of
 
@@ -51,6 +52,15 @@ def test_every_command_line_in_the_pages_exists():
                 f"--{o.replace('_', '-')}" for variant in VARIANTS.values() for o in options_of(variant)
             }
         assert {word for word in words if word.startswith("--")} <= options, (page, name, words)
+
+
+def test_what_the_readme_repeats_of_code_and_records_is_so():
+    readme = (ROOT / "README.md").read_text()
+    assert pages.written(readme) == readme, "python -m benchmarks.pages writes it"
+
+
+def test_committed_tables_are_those_of_the_records():
+    assert not leaderboard.differing(ROOT / "results", ())
 
 
 def test_readme_names_the_commands_that_ci_and_a_stranger_run():
