@@ -28,7 +28,7 @@ from games.core import no_such
 
 OBJECTIVES = ("next", "soft")
 CPU = torch.device("cpu")
-EVALUATE_GAMES = 1000
+EVALUATE_TOKENS = 60_000  # of held-out games
 LOG_EVERY = 500  # steps, or a tenth of a short run
 LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
 CHECKPOINT_SECONDS = 60
@@ -147,8 +147,8 @@ class Training:
         self.dataset, self.game, self.recipe = dataset, dataset.game, recipe
         self.device, self.ranks = device, ranks
         self.moves = dataset.transcripts("train").moves
-        self.held_out = dataset.transcripts("select").moves[:EVALUATE_GAMES]
         vocabulary, room = alphabet(self.game)
+        self.held_out = dataset.transcripts("select").moves[: max(16, EVALUATE_TOKENS // room)]
         shape = gpt.Shape(self.game.name, vocabulary, room - 1, *gpt.SIZES[recipe.size])
         self.model = gpt.GPT(shape, recipe.seed).to(device)
         self.optimizers = make_optimizers(self.model, recipe)

@@ -33,7 +33,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr(train_gpt, "EVALUATE_GAMES", 16)
+    monkeypatch.setattr(train_gpt, "EVALUATE_TOKENS", 0)
     monkeypatch.setattr(train_gpt, "LOG_EVERY", 10)
 
 
