@@ -36,7 +36,7 @@ def read_foreign(folder: Path) -> Subject:
     """The SAE of another library's folder, named as the folder is, at the layer that its files name."""
     found = foreign.read(folder)
     name = folder.resolve().name
-    facts = {"name": name, "variant": f"{found.library}/{name}", "library": found.library}
+    facts: dict[str, Any] = {"name": name, "variant": f"{found.library}/{name}", "library": found.library}
     if (layer := foreign.layer_of(found.claims)) is not None:
         facts["layer"] = layer
     sae = Dictionary(found.saved)

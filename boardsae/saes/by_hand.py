@@ -70,14 +70,13 @@ def step(
     else:
         charged = charge_by_power(by_f, f, powers._replace(slope=powers.slope / rows))
     sums = by_f.sum(0, dtype=torch.float32)
+    by_enc, by_dec = (given.T @ by_f).float(), left.sum(0) * (2 / rows)
+    if centred:
+        by_enc.addr_(sae.b_dec, sums, alpha=-1)
+        by_dec.addmv_(sae.W_enc, sums, alpha=-1)
+    sae.W_enc.grad, sae.b_enc.grad, sae.b_dec.grad = by_enc, sums, by_dec
     if sae.W_dec.requires_grad:
         sae.W_dec.grad = (f.T @ back).float()
-    sae.W_enc.grad = (given.T @ by_f).float()
-    sae.b_enc.grad = sums
-    sae.b_dec.grad = left.sum(0) * (2 / rows)
-    if centred:
-        sae.W_enc.grad.addr_(sae.b_dec, sums, alpha=-1)
-        sae.b_dec.grad.addmv_(sae.W_enc, sums, alpha=-1)
     error = left.square().sum() / rows
     return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), charged)
 
@@ -90,9 +89,9 @@ def charge_by_power(by_f: Tensor, f: Tensor, powers: Powers) -> Float[Tensor, " 
     known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
     slopes = powers.slope * known.pow(powers.p - 1)
     slopes[0] = 0.0
-    tables = [known.pow(p).numpy() for p in powers.wanted]
-    bits = [tensor.view(torch.int16).numpy().view(np.uint16) for tensor in (by_f, f)]
-    return torch.tensor(_charge(*bits, slopes.numpy(), *tables), dtype=torch.float64)
+    first, second = (known.pow(p).numpy() for p in powers.wanted)
+    gradients, features = (tensor.view(torch.int16).numpy().view(np.uint16) for tensor in (by_f, f))
+    return torch.tensor(_charge(gradients, features, slopes.numpy(), first, second), dtype=torch.float64)
 
 
 @kernel
