@@ -93,3 +93,20 @@ def test_shown_output_is_what_the_command_prints(capsys, monkeypatch, tmp_path):
         printed = capsys.readouterr().out.splitlines()
         assert shown[-1] == "..."
         assert printed[: len(shown) - 1] == shown[:-1]
+
+
+def test_the_readme_scores_an_sae_of_ones_own(monkeypatch, tmp_path):
+    """The block as it stands there, on few games."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = [
+        code
+        for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+        if "boardsae.score" in code
+    ]
+    lines = [
+        line[4:].split("  # doctest")[0] for line in block.splitlines() if line.startswith((">>>", "..."))
+    ]
+    space = {}
+    exec("\n".join(lines).replace('task="othello6-v1"', 'task="othello6-v1", limit=20'), space)
+    assert space["record"]["metrics"]["explained_variance@1"]["value"] == pytest.approx(1.0)
+    assert space["record"]["comparable"] is False
