@@ -63,15 +63,16 @@ def over_l0(board: Board, metric: str) -> Any:
     ]
     style = styles(drawn)
     marks = [p for entry in drawn for p in entry.marks(metric, board.l0)]
+    logged = name_of(metric) in SMALL and all(p.value > 0 for p in marks)
     shown = panels(drawn)
     whole, places = grid(len(shown), 7.2, 4.8)
     for axes, (title, mine) in zip(places, shown, strict=True):
         for entry in drawn:
             _draw_curve(axes, board, entry, metric, style[entry.name], entry in mine)
-        _draw_lines(axes, board, metric)
+        _draw_lines(axes, board, metric, min(p.value for p in marks) / 2 if logged else -math.inf)
         axes.set_xscale("log")
         plain_log(axes)
-        if name_of(metric) in SMALL and all(p.value > 0 for p in marks):
+        if logged:
             axes.set_yscale("log")
         axes.set_title(title, fontsize=11)
         finish(axes)
@@ -113,13 +114,13 @@ def _draw_curve(axes: Any, board: Board, entry: Entry, metric: str, style: Style
     axes.plot([], [], linestyle=style.dash, marker=style.marker, color=style.colour, label=entry.name)
 
 
-def _draw_lines(axes: Any, board: Board, metric: str) -> None:
+def _draw_lines(axes: Any, board: Board, metric: str, lowest: float) -> None:
     """Some controls, at whatever L0 they have, as thin lines across; those of one value share a label."""
     named: dict[str, list[str]] = {}
     for entry in board.entries:
         cell = entry.own(metric)
-        if entry.control and entry.variant in LINES and cell.value is not None:
-            named.setdefault(f"{cell.value:.2f}", []).append(entry.variant)
+        if entry.control and entry.variant in LINES and cell.value is not None and cell.value >= lowest:
+            named.setdefault(f"{cell.value:.2g}", []).append(entry.variant)
             axes.axhline(cell.value, color="#777777", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     for value, names in named.items():
         at = {"x": 1.0, "y": float(value), "transform": axes.get_yaxis_transform()}

@@ -58,7 +58,8 @@ def leaderboard(
             print(path)
         return
     format = format_of({"md": md, "csv": csv, "latex": latex, "html": html})
-    headline = board.HEADLINE[: board.ON_SCREEN] if format == "text" else board.HEADLINE
+    short = format == "text" and figures is None
+    headline = board.HEADLINE[: board.ON_SCREEN] if short else board.HEADLINE
     view = board.View(tuple(metric or ()), l0s(at_l0), sort, tuple(variant or ()))
     boards = board.boards(root, task or (), view, headline)
     if figures is not None:
