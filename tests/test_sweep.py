@@ -92,7 +92,7 @@ def test_only_the_guilty_run_fails(task, tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("a bug in a variant")
 
-    monkeypatch.setattr(saes.VARIANTS["topk"], "loss", broken)
+    monkeypatch.setattr(saes.VARIANTS["topk"], "by_hand", broken)
     results = {r.spec.variant: r for r in sweep.sweep(asked, tmp_path, sweep.locally(1))}
     assert results["topk"].error == "RuntimeError: a bug in a variant"
     assert json.loads((results["topk"].folder / "error.json").read_text())["error"] == results["topk"].error
