@@ -55,6 +55,11 @@ class Evidence:
         model: GPT | None = None,
         limit: int | None = None,
     ):
+        if opened.dataset.game.name == "chess-pgn":
+            raise ValueError(
+                "expected a game whose tokens are moves; SAEs on the characters of chess-pgn can be trained, not yet"
+                " scored: chess has the same predicates"
+            )
         self.opened, self.site = opened, site
         self.layer = opened.task.layer if layer is None else layer
         self.model = opened.model if model is None else model
