@@ -112,7 +112,7 @@ def read(folder: Path) -> Dictionary:
     path = folder / "sae_weights.safetensors"
     if not path.exists():
         raise FileNotFoundError(
-            f"no sae_weights.safetensors in {folder}; the run that makes it has not ended"
+            f"no weights in {folder}; records are published without: train its spec again into another --out"
         )
     config = read_json(folder / "cfg.json")
     try:

@@ -73,7 +73,9 @@ def pairs(root: Path) -> list[Pair]:
     found = trained(root)
     waiting = [*by_seed(found), *by_variant(found)]
     if not waiting:
-        raise ValueError(f"expected two runs of one size in {root}, by seed or by variant; train another")
+        raise ValueError(
+            f"expected two runs with weights in {root}, of other seeds or variants; train another"
+        )
     bar = progress("matching", len(waiting), "pairs")
     made = []
     for kind, one, other in waiting:

@@ -83,5 +83,5 @@ def test_random_directions_are_no_start_of_a_run(root):
 
 
 def test_one_run_is_too_few(tmp_path):
-    with pytest.raises(ValueError, match="expected two runs of one size"):
+    with pytest.raises(ValueError, match="expected two runs with weights"):
         matching.write(tmp_path)
