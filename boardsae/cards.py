@@ -14,9 +14,10 @@ from torch import Tensor
 
 from boardsae.coder import Checked, slices
 from boardsae.evidence import Evidence, Part, family
+from boardsae.features import Features
 from boardsae.metrics import bootstrap
-from boardsae.metrics.counting import LEVELS, Counts
-from boardsae.metrics.detectors import AT_ONCE, by_game, f1
+from boardsae.metrics.counting import LEVELS
+from boardsae.metrics.detectors import by_game, f1, in_parts
 from boardsae.metrics.supervised import common
 from boardsae.scorer import Scorer
 from boardsae.splits import SPLITS
@@ -101,10 +102,9 @@ class Favourites(NamedTuple):
 def cards(scorer: Scorer, subject: Subject, top: int) -> list[Card]:
     """The features that detect something best, in order."""
     evidence = scorer.evidence
-    coder = Checked(subject.coder, evidence.select.x)
-    maxima = scorer.maxima(coder)
-    counts = scorer.counts(coder, evidence.select, maxima, evidence.select.truth)
-    found = favourites(counts, told(evidence))
+    features = scorer.features(subject)
+    coder, maxima = features.coder, features.maxima
+    found = favourites(features, evidence.select, told(evidence))
     shown = order(found)[:top]
     report = evidence.report
     f = np.concatenate([coder.encode(report.x[some])[:, shown].numpy() for some in slices(len(report.x))])
@@ -136,7 +136,7 @@ def cards(scorer: Scorer, subject: Subject, top: int) -> list[Card]:
 def told(evidence: Evidence) -> Bool[np.ndarray, " predicate"]:
     """Predicates worth telling of: not rare, and not the paper's twin of another one."""
     twin = np.array([group.endswith("_paper") for group in evidence.group])
-    return common(evidence.select.truth.sum(0), len(evidence.select.x)) & ~twin
+    return common(evidence.select.truth.positives(), len(evidence.select.x)) & ~twin
 
 
 def mcc(hits: np.ndarray, fired: np.ndarray, positives: np.ndarray, rows: int) -> np.ndarray:
@@ -147,14 +147,14 @@ def mcc(hits: np.ndarray, fired: np.ndarray, positives: np.ndarray, rows: int) -
     return np.divide(excess, spread, out=np.zeros_like(excess), where=spread > 0)
 
 
-def favourites(counts: Counts, wanted: Bool[np.ndarray, " predicate"]) -> Favourites:
-    places = np.flatnonzero(wanted)
-    best = np.zeros((counts.hits.shape[0], len(places)), np.float32)
-    levels = np.zeros(best.shape, np.int64)
-    for first in range(0, len(places), AT_ONCE):
-        some = places[first : first + AT_ONCE]
-        scores = mcc(counts.hits[:, :, some], counts.fired[:, :, None], counts.positives[some], counts.rows)
-        best[:, first : first + AT_ONCE], levels[:, first : first + AT_ONCE] = scores.max(1), scores.argmax(1)
+def favourites(features: Features, select: Part, wanted: Bool[np.ndarray, " predicate"]) -> Favourites:
+    places, found = np.flatnonzero(wanted), []
+    for columns in features.columns(len(places), len(select.x)):
+        counts = features.counts(select.x, select.truth.of(places[columns]))
+        for some in in_parts(counts):
+            scores = mcc(some.hits, some.fired[:, :, None], some.positives, some.rows)
+            found.append((scores.max(1).astype(np.float32), scores.argmax(1)))
+    best, levels = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
     order = np.argsort(-best, axis=1, kind="stable")[:, :PREDICATES]
     pick = lambda values: np.take_along_axis(values, order, 1)  # noqa: E731
     return Favourites(places[order], pick(levels), pick(best).astype(np.float64))

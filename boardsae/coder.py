@@ -10,6 +10,7 @@ from torch import Tensor
 
 ROWS = 8192  # encoded at once
 DENSE = 0.25  # the share of features above which remembering costs more than encoding again
+REMEMBERED = 2**28  # bytes of features that are remembered
 
 
 @runtime_checkable
@@ -26,6 +27,7 @@ class Checked:
     def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
         self.coder, self.d = coder, x.shape[1]
         self.known: dict[tuple[int, int], Sparse] = {}
+        self.room = REMEMBERED
         some = x[:: max(1, len(x) // 256)][:256]
         together = self.encode(some)
         self.features = together.shape[1]
@@ -56,7 +58,8 @@ class Checked:
             return self.known[key].dense()
         f = self.encode(x)
         places = f.flatten().nonzero()[:, 0]
-        if len(places) < DENSE * f.numel():
+        self.room -= 8 * len(places)
+        if len(places) < DENSE * f.numel() and self.room > 0:
             self.known[key] = Sparse(f.shape, places.int(), f.flatten()[places])
         return f
 

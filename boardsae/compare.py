@@ -113,7 +113,7 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
         board = np.array([p["group"] in names for p in record["predicates"]])
         counted = board & supervised.common(tables["detected"].sum(0)[:, 2], record["rows"])
         score = supervised.coverage if metric == "coverage@1" else supervised.found
-        return bootstrap.draws(tables["detected"], lambda sums: score(sums, counted))
+        return bootstrap.draws(tables["detected"][:, counted], score)
     if metric == "cov_x@1":
         known = [i for i, p in enumerate(record["predicates"]) if p["null"] is not None]
         null, ceiling = (
@@ -125,6 +125,8 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
     if metric in ("reconstruction@1", "reconstruction_paper@1"):
         table = tables["rebuilt" if metric == "reconstruction@1" else "paper_rebuilt"]
         return bootstrap.draws(table, supervised.pooled_f1)
+    if metric == "strategy_reconstruction_paper@1":
+        return bootstrap.draws(tables["strategy_rebuilt"], supervised.coverage)
     for family, name in ((unsupervised, "unsupervised"), (functional, "functional")):
         if name in tables and metric in family.scores(np.ones(len(family.NAMES))):
             return family.scores(bootstrap.draws(tables[name], lambda sums: sums))[metric]

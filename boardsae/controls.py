@@ -9,7 +9,7 @@
 They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from boardsae import dictionary, gpt, models, runs, tasks, train_sae
-from boardsae.evidence import Evidence
+from boardsae.evidence import Everywhere, Evidence, Part
 from boardsae.files import read_json, write_record
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
@@ -35,37 +35,43 @@ class Given:
     What it is given in the place of activations is the number of each row.
     """
 
-    def __init__(self, features: np.ndarray):
-        self.features = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+    def __init__(self, features: Callable[[np.ndarray], np.ndarray]):
+        self.features = features
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.features[x[:, 0].long()]
+        return torch.from_numpy(self.features(x[:, 0].long().numpy())).float()
 
     def decode(self, f: Tensor) -> Tensor:
         return torch.zeros(len(f), 1)
 
 
-def without_activations(evidence: Evidence) -> Evidence:
+class Numbered(Evidence):
     """The same games, with each row's number where activations would stand, counted through the three splits."""
-    other = Evidence(evidence.opened, evidence.layer, "numbers", evidence.model, evidence.games)
-    first = 0
-    for split in ("train", "select", "report"):
-        part = getattr(evidence, split)
-        numbers = torch.arange(first, first + len(part.x), dtype=torch.float64)[:, None]
-        other.__dict__[split] = part._replace(x=numbers)
-        first += len(part.x)
-    return other
+
+    def __init__(self, evidence: Evidence):
+        super().__init__(evidence.opened, evidence.layer, "numbers", evidence.model, evidence.games)
+        self.parts = [evidence.train, evidence.select, evidence.report]
+        ends = np.cumsum([0, *(len(part.rows) for part in self.parts)])
+        numbers = [torch.arange(*ends[i : i + 2], dtype=torch.float64)[:, None] for i in range(3)]
+        self.train, self.select, self.report = (
+            part._replace(x=x) for part, x in zip(self.parts, numbers, strict=True)
+        )
+
+    def everywhere(self, part: Part, games: int) -> Everywhere:
+        """Nothing is known of tokens that are not scored."""
+        some = slice(0, int(np.searchsorted(part.game, games)))
+        return Everywhere(part.x[some], torch.from_numpy(part.game[some]), torch.from_numpy(part.at[some]))
 
 
-def given(evidence: Evidence) -> Iterator[Subject]:
+def given(numbered: Numbered) -> Iterator[Subject]:
     """The controls that look at the games."""
-    parts = (evidence.train, evidence.select, evidence.report)
-    ply = np.concatenate([part.ply for part in parts])
-    truth = np.concatenate([part.truth for part in parts])
-    features = {
-        "always_on": np.ones((len(ply), 1)),
-        "clock": clock(evidence)[ply],
-        "perfect": truth,
+    ply = np.concatenate([part.ply for part in numbered.parts])
+    words = np.concatenate([part.truth.words for part in numbered.parts])
+    truth, plies = numbered.report.truth.with_words(words), clock(numbered)
+    features: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "always_on": lambda rows: np.ones((len(rows), 1)),
+        "clock": lambda rows: plies[ply[rows]],
+        "perfect": lambda rows: truth[rows],
     }
     for name, values in features.items():
         yield Subject(Given(values), {"name": name, "variant": name}, None, decodes=False)
@@ -76,10 +82,11 @@ def clock(evidence: Evidence) -> np.ndarray:
 
     The best set takes plies in the order of how often the predicate holds there, as long as F1 grows.
     """
-    train, plies = evidence.train, evidence.model.shape.context + 1
-    at = np.zeros((plies, len(train.ply)), np.float32)
-    at[train.ply, np.arange(len(train.ply))] = 1
-    rows, holds = at.sum(1), at @ train.truth.astype(np.float32)
+    train, plies = evidence.train, evidence.plies
+    rows = np.bincount(train.ply, minlength=plies)
+    holds = np.zeros((plies, len(evidence.columns)), np.int64)
+    for ply in np.unique(train.ply):
+        holds[ply] = train.truth.at(train.ply == ply).positives()
     order = np.argsort(-holds / np.maximum(rows, 1)[:, None], axis=0)
     hits, fired = (
         np.take_along_axis(v, order, 0).cumsum(0)
@@ -138,10 +145,10 @@ def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[st
 def scored(evidence: Evidence, folder: Path) -> Iterator[dict[str, Any]]:
     """Each control's record; `of` is the task's model, whatever model a control itself reads."""
     opened, bar = evidence.opened, progress("controls", 9, "controls")
-    scorer = Scorer(without_activations(evidence))
-    ceiling = Scorer(evidence)
+    numbered = Numbered(evidence)
+    scorer, ceiling = Scorer(numbered), Scorer(evidence)
     scorer.share(ceiling)
-    todo = [(subject, scorer) for subject in given(evidence)]
+    todo = [(subject, scorer) for subject in given(numbered)]
     for subject, of, site in trained(opened, evidence.layer, folder):
         same = of is opened and site == "residual"
         other = evidence if same else Evidence(of, evidence.layer, site, of.model, evidence.games)

@@ -61,6 +61,11 @@ def is_exact(dataset: Dataset) -> bool:
     return uniform and "text" not in dataset.arrays
 
 
+def at_once(game: Game, tokens: int) -> int:
+    """How many games of so many tokens a model reads in one pass."""
+    return min(AT_ONCE, max(1, LOGITS // (alphabet(game)[0] * tokens)))
+
+
 @torch.no_grad()
 def by_ply(
     model: torch.nn.Module, game: Game, moves: Shaped[np.ndarray, "game ply"], exact: bool = True
@@ -68,9 +73,9 @@ def by_ply(
     """Means over the games at each number of tokens read, from 1; `live` counts the games that go on there."""
     device = next(model.parameters(), torch.empty(0)).device
     sums = torch.zeros(6, pairs_of(game, moves[:1]).tokens.shape[1], dtype=torch.float64)
-    at_once = min(AT_ONCE, max(1, LOGITS // (alphabet(game)[0] * sums.shape[1])))
-    for first in range(0, len(moves), at_once):
-        batch = Batch(*(part.to(device) for part in batch_of(game, moves[first : first + at_once])))
+    each = at_once(game, sums.shape[1])
+    for first in range(0, len(moves), each):
+        batch = Batch(*(part.to(device) for part in batch_of(game, moves[first : first + each])))
         log_p = model(batch.tokens).log_softmax(-1)
         legal, counts, live = batch.legal, batch.legal.sum(-1).clamp(min=1), batch.live.float()
         p = log_p.exp()

@@ -83,8 +83,14 @@ def kept(folder: Path) -> dict[str, Any] | None:
     if not (folder / "scores.json").exists():
         return None
     record = read_json(folder / "scores.json")
-    asked = {name for name, metric in METRICS.items() if not metric.across}
-    if not asked <= record.get("metrics", {}).keys():
+    held = record.get("metrics", {}).keys()
+    known = {name.split("@")[0] for name in held}  # what another game has is not missing here
+    asked = {
+        name
+        for name, metric in METRICS.items()
+        if not metric.across and (not metric.family or name.split("@")[0] in known)
+    }
+    if not asked <= held:
         say(f"{folder} was scored with other versions of the metrics; scoring it again")
         return None
     return record

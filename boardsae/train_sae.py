@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 import games
 from boardsae import Broken, dictionary, runs, saes, tasks
-from boardsae.activations import scored_rows
+from boardsae.activations import lengths, scored
 from boardsae.cache import MAX_GB, CachedStream
 from boardsae.files import write_json, write_text
 from boardsae.progress import progress, say
@@ -25,11 +27,12 @@ from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.finetune import kl_loss
 from boardsae.saes.product import is_faster
 from boardsae.stream import Batch, Feed, Stream, device_of
-from games.core import Transcripts
+from games.core import Transcripts, predicates
 
 LOG_EVERY = 50  # steps
 CHECKPOINT_SECONDS = 60
 FITTED_GAMES = 2000  # for SAEs that need no training
+FITTED_TRUTH = 60_000_000  # rows * predicates for those that need the truth
 SILENT = 100_000  # rows without firing after which the log calls a feature dead
 NOTED = {
     "l0": "L0",
@@ -299,18 +302,28 @@ def fitted(training: Sequence[Run], stream: Stream, opened: tasks.Open) -> None:
     made = [run for run in training if run.sae.untrained]
     if not made:
         return
-    moves = opened.dataset.transcripts("train").moves[stream.order(0)[:FITTED_GAMES]]
-    rows = scored_rows(moves, stream.context)
-    x = stream.rows(stream.order(0)[:FITTED_GAMES]) / stream.scale
-    truth = None
-    if any("truth" in run.sae.needs for run in made):
-        truth = torch.from_numpy(games.truth(Transcripts(opened.dataset.game.name, moves), rows))
+    some = stream.order(0)[:FITTED_GAMES]
+    x = stream.rows(some) / stream.scale
     for run in made:
-        run.sae.cpu().fit(
-            x.cpu(), truth
-        )  # eigenvectors and probes are of float64, which not every device has
+        rows, truth = x, None
+        if "truth" in run.sae.needs:
+            rows, truth = with_truth(x, stream, opened, some)
+        run.sae.cpu().fit(rows.cpu(), truth)  # in float64, which not every device has
         run.sae.to(stream.device)
         run.step = run.spec.steps
+
+
+def with_truth(
+    x: Float[Tensor, "token d"], stream: Stream, opened: tasks.Open, some: Int[np.ndarray, " game"]
+) -> tuple[Float[Tensor, "row d"], Bool[Tensor, "row predicate"]]:
+    """The scored rows among the tokens of some games, and what holds there; fewer games where there is much to hold."""
+    game = opened.dataset.game
+    size = game.max_plies * len(predicates(game))
+    moves = opened.dataset.transcripts("train").moves[some][: max(1, FITTED_TRUTH // size)]
+    tokens, rows, at = scored(game, moves, stream.context)
+    first = np.cumsum([0, *np.minimum(lengths(tokens), stream.context)])
+    truth = games.truth(Transcripts(game.name, moves), rows)
+    return x[torch.from_numpy(first[rows[:, 0]] + at)], torch.from_numpy(truth)
 
 
 def hook(feed: Feed) -> str:

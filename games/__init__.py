@@ -9,13 +9,26 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from games.core import Game, Predicate, Transcripts, no_such, predicates, rows
 
-__all__ = ["NAMES", "Game", "Predicate", "Transcripts", "load", "predicates", "register", "rows", "truth"]
+__all__ = [
+    "NAMES",
+    "Facts",
+    "Game",
+    "Predicate",
+    "Transcripts",
+    "facts",
+    "load",
+    "predicates",
+    "register",
+    "rows",
+    "truth",
+]
 
 
 def _othello(name: str) -> Game:
@@ -59,18 +72,82 @@ def load(name: str) -> Game:
     return game
 
 
+class Facts:
+    """What holds at some rows: a bit a predicate, spread into booleans where and when they are looked at.
+
+    `facts[rows]` are booleans (row, predicate); `facts.of(columns)` and `facts.at(rows)` are those of some predicates
+    and of some rows. Chess has 4,084 predicates: as booleans, a thousand games are half a gigabyte.
+    """
+
+    def __init__(
+        self,
+        words: UInt64[np.ndarray, "row plane"],
+        first: Int[np.ndarray, " plane"],
+        bits: UInt64[np.ndarray, " predicate"],
+        columns: Int[np.ndarray, " some"] | None = None,
+    ):
+        self.words, self.first, self.bits, self.columns = words, first, bits, columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.words), len(self.bits if self.columns is None else self.columns)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def of(self, columns: Any) -> "Facts":
+        known = np.arange(len(self.bits)) if self.columns is None else self.columns
+        return Facts(self.words, self.first, self.bits, np.atleast_1d(known[columns]))
+
+    def at(self, rows: Any) -> "Facts":
+        return self.with_words(self.words[rows])
+
+    def with_words(self, words: UInt64[np.ndarray, "row plane"]) -> "Facts":
+        """The same predicates at other rows."""
+        return Facts(words, self.first, self.bits, self.columns)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """As of an array of booleans: facts[rows] or facts[rows, columns]."""
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        some = self if isinstance(columns, slice) and columns == slice(None) else self.of(columns)
+        held = some._spread(np.atleast_2d(self.words[rows]))
+        held = held[:, 0] if isinstance(columns, int | np.integer) else held
+        return held[0] if isinstance(rows, int | np.integer) else held
+
+    def positives(self, at_once: int = 8192) -> Int[np.ndarray, " predicate"]:
+        """At how many rows each holds."""
+        parts = [self[i : i + at_once].sum(0) for i in range(0, len(self), at_once)]
+        return np.sum(parts, axis=0)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def _spread(self, words: UInt64[np.ndarray, "row plane"]) -> Bool[np.ndarray, "row predicate"]:
+        from games.bits import expand, pick
+
+        held = np.empty((len(words), self.shape[1]), bool)
+        if self.columns is None:
+            expand(words, self.first, self.bits, held.view(np.uint8))
+        else:
+            plane = np.searchsorted(self.first, self.columns, side="right") - 1
+            pick(words, plane, self.bits[self.columns], held.view(np.uint8))
+        return held
+
+
+def facts(
+    transcripts: Transcripts, rows: Int[np.ndarray, "row 2"], planes: Sequence[str] | None = None
+) -> Facts:
+    """What holds at each row (game, plies played): the columns of `predicates`, or only those of some planes."""
+    game = load(transcripts.game)
+    planes = tuple(planes or (plane.name for plane in game.planes))
+    return Facts(game.words(transcripts.moves, rows, planes), *_layout(game.name, planes))
+
+
 def truth(
     transcripts: Transcripts, rows: Int[np.ndarray, "row 2"], planes: Sequence[str] | None = None
 ) -> Bool[np.ndarray, "row predicate"]:
-    """What holds at each row (game, plies played): the columns of `predicates`, or only those of some planes."""
-    from games.bits import expand
-
-    game = load(transcripts.game)
-    planes = tuple(planes or (plane.name for plane in game.planes))
-    first, bits = _layout(game.name, planes)
-    held = np.empty((len(rows), len(bits)), bool)
-    expand(game.words(transcripts.moves, rows, planes), first, bits, held.view(np.uint8))
-    return held
+    """The same as booleans, all at once."""
+    return facts(transcripts, rows, planes)[:]
 
 
 @cache

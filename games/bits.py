@@ -146,3 +146,11 @@ def expand(words, first, bit, out):
             else:
                 for p in range(first[i], first[i + 1]):
                     out[r, p] = np.uint8((word >> bit[p]) & ONE)
+
+
+@kernel
+def pick(words, plane, bit, out):
+    """As `expand`, of some columns alone: column c of `out` is bit[c] of plane[c]."""
+    for r in range(words.shape[0]):
+        for c in range(len(plane)):
+            out[r, c] = np.uint8((words[r, plane[c]] >> bit[c]) & ONE)

@@ -8,6 +8,7 @@ from made_task import opened
 from boardsae import cards
 from boardsae.coder import Checked
 from boardsae.evidence import Evidence
+from boardsae.features import Features
 from boardsae.metrics.counting import LEVELS
 from boardsae.scorer import Scorer
 from boardsae.subject import Subject
@@ -113,11 +114,10 @@ def test_mcc_is_the_correlation():
 def test_favourites_are_those_of_a_plain_search(planted):
     """Every feature, level and predicate tried one by one."""
     coder = Columns([column(planted, name) for name in ("b2 is empty", "c3 is mine")], [1.0, 2.0])
-    scorer = Scorer(planted)
-    checked = Checked(coder, planted.select.x)
-    counts = scorer.counts(checked, planted.select, scorer.maxima(checked), planted.select.truth)
     wanted = cards.told(planted)
-    found = cards.favourites(counts, wanted)
+    found = cards.favourites(
+        Features(Checked(coder, planted.select.x), planted.sample), planted.select, wanted
+    )
     f, truth = coder.encode(planted.select.x).numpy(), planted.select.truth
     for feature in range(2):
         best = {}

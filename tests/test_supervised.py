@@ -139,9 +139,7 @@ def test_detectors_are_chosen_and_judged_as_by_hand(boards):
         assert (choice.feature[predicate], choice.level[predicate]) == (-best[1], -best[2])
     table = by_game(choice.active(f, maxima), truth[:, :3], starts)
     assert (table.sum(0)[:, 2] == truth[:, :3].sum(0)).all()
-    assert supervised.coverage(table.sum(0), np.ones(3, bool)) == pytest.approx(
-        f1(*table.sum(0).T.astype(float)).mean()
-    )
+    assert supervised.coverage(table.sum(0)) == pytest.approx(f1(*table.sum(0).T.astype(float)).mean())
 
 
 def test_the_truth_rebuilds_the_board_and_noise_does_not(boards):

@@ -18,6 +18,7 @@ class Metric(NamedTuple):
     weakness: str
     measure: Measure | None = None  # of a metric that stands outside of the scorer
     across: bool = False  # measured on several runs together, by boardsae match
+    family: str = ""  # "chess" of a metric that other games do not have
 
 
 METRICS: dict[str, Metric] = {
@@ -81,6 +82,23 @@ METRICS: dict[str, Metric] = {
         "0 to 1",
         "As equation 5 of Karvonen et al. 2024: mean over boards of the F1 of each board at its own best threshold.",
         "The threshold is chosen on every single test board.",
+    ),
+    "strategy_coverage_paper@1": Metric(
+        "strategy coverage, paper's code",
+        "up",
+        "0 to 1",
+        "As coverage_paper, of the 14 strategy concepts of Karvonen et al. 2024: the mean over concepts of a mean over"
+        " squares, a threshold each.",
+        "In-sample; of many concepts an always-on feature has most.",
+        family="chess",
+    ),
+    "strategy_reconstruction_paper@1": Metric(
+        "strategy reconstruction, paper's code",
+        "up",
+        "0 to 1",
+        "As reconstruction_paper, of the 14 strategy concepts: the mean over concepts of each one's own F1.",
+        "The thresholds are chosen on test.",
+        family="chess",
     ),
     "l0@1": Metric(
         "L0",

@@ -36,6 +36,11 @@ class Counts(NamedTuple):
     positives: np.ndarray  # (predicate) int64
     rows: int
 
+    def of(self, predicates: slice | np.ndarray) -> "Counts":
+        """The same of some predicates."""
+        hits = self.hits[:, :, predicates]
+        return self._replace(hits=hits, positives=self.positives[predicates])
+
 
 def codes_of(f: np.ndarray) -> Codes:
     """From features (row, feature); negative ones of dense dictionaries count as not 0."""

@@ -4,6 +4,7 @@ A detector of a predicate is a feature and a threshold. What is kept of its judg
 score is a function of sums over games.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -30,12 +31,17 @@ def f1(hits: np.ndarray, fired: np.ndarray, positives: np.ndarray) -> np.ndarray
     return np.divide(2.0 * hits, both, out=np.zeros(np.broadcast(hits, both).shape), where=both > 0)
 
 
+def in_parts(counts: Counts) -> Iterator[Counts]:
+    """A few predicates at a time, so that tables of floats stay small."""
+    for first in range(0, counts.hits.shape[2], AT_ONCE):
+        yield counts.of(slice(first, first + AT_ONCE))
+
+
 def best_by_f1(counts: Counts) -> Choice:
     """The feature and threshold of highest F1 for every predicate."""
     features, levels = [], []
-    for first in range(0, counts.hits.shape[2], AT_ONCE):
-        some = slice(first, first + AT_ONCE)
-        scores = f1(counts.hits[:, :, some], counts.fired[:, :, None], counts.positives[some])
+    for some in in_parts(counts):
+        scores = f1(some.hits, some.fired[:, :, None], some.positives)
         best = scores.reshape(-1, scores.shape[2]).argmax(0)
         features.append(best // len(LEVELS))
         levels.append(best % len(LEVELS))

@@ -1,14 +1,14 @@
 """What the model loses when an SAE's output takes the place of its activations, from sums over games.
 
-Rows are the positions that have a next move. CE is that of the move played; KL is KL(model || spliced model). Ablations
-put zeros, or the mean activation, in the same places.
+Rows are the tokens that have a next one, scored or not. CE is that of the token played; KL is KL(model || spliced
+model). Ablations put zeros, or the mean activation, in the same places.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from boardsae.gpt import GPT
@@ -29,7 +29,7 @@ NAMES = (
 
 
 def judged(logits: Float[Tensor, "game ply token"], batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """At every position: log probabilities, CE of the move played, mass on legal moves, whether the top is legal."""
+    """At every token: log probabilities, CE of the one played, mass on legal ones, whether the top is legal."""
     log_p = logits.log_softmax(-1)
     ce = -log_p.gather(-1, batch.played[..., None])[..., 0]
     mass = (log_p.exp() * batch.legal).sum(-1)
@@ -48,7 +48,7 @@ def by_game(
     ablations: Float[Tensor, "game 2"] | None = None,
 ) -> Float[Tensor, "game 10"]:
     """Sums over each game's positions; the last two columns, which no SAE changes, may be given."""
-    live = (batch.legal.any(-1) & (batch.played > 0)).double()
+    live = batch.live.double()
     log_p, ce, mass, top = judged(model.tail(x, layer), batch)
     log_q, ce_spliced, mass_spliced, top_spliced = judged(model.tail(spliced, layer), batch)
     kl = (log_p.exp() * (log_p - log_q)).sum(-1)
@@ -72,15 +72,3 @@ def scores(sums: Float[np.ndarray, "*place 10"]) -> dict[str, Any]:
             "legal_mass_loss@1": (mass - mass_spliced) / rows,
             "top1_legal_loss@1": (top - top_spliced) / rows,
         }
-
-
-def placed(
-    rows: Float[Tensor, "row d"],
-    moves: Shaped[np.ndarray, "game ply"],
-    at: Int[np.ndarray, "row 2"],
-    context: int,
-) -> Float[Tensor, "game place d"]:
-    """Rows back at their positions, zeros elsewhere."""
-    out = rows.new_zeros(len(moves), context, rows.shape[1])
-    out[torch.from_numpy(at[:, 0]), torch.from_numpy(at[:, 1] - 1)] = rows
-    return out

@@ -12,6 +12,9 @@ Of the code, followed to the letter:
   F1 over all squares of all boards together. t below 1 is the one whose F1 by squares, where a square with a right and
   a wrong answer counts as wrong, is best on those other games themselves.
 
+- rows: of Othello all, of chess White's first twenty turns; the first of them, the start, is no row of ours. The score
+  of chess strategy is the mean over its 14 concepts, each under its own threshold.
+
 Of the text: coverage lets every predicate have its own t and divides by the predicates that there are; reconstruction
 is the mean over boards of each board's F1 at its own best t.
 """
@@ -21,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from boardsae.metrics.counting import LEVELS, Counts
-from boardsae.metrics.detectors import Choice, f1
+from boardsae.metrics.detectors import Choice, f1, in_parts
 from boardsae.metrics.supervised import rebuilt
 
 PRECISE, HITS = 0.95, 10
@@ -30,8 +33,10 @@ TRIED = len(LEVELS) - 1  # t = 1 is not tried for reconstruction
 
 def best_features(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     """(level, predicate): the best feature's F1, and which it is."""
-    scores = f1(counts.hits, counts.fired[:, :, None], counts.positives)
-    return scores.max(0), scores.argmax(0)
+    parts = [f1(some.hits, some.fired[:, :, None], some.positives) for some in in_parts(counts)]
+    best = [(scores.max(0), scores.argmax(0)) for scores in parts]
+    scores, features = (np.concatenate(each, axis=1) for each in zip(*best, strict=True))
+    return scores, features
 
 
 class Coverage(NamedTuple):
@@ -56,8 +61,9 @@ def coverage(counts: Counts, denominator: float) -> Coverage:
 
 def labels(counts: Counts) -> np.ndarray:
     """(level, feature, predicate): what each feature stands for."""
-    precision = counts.hits / np.maximum(counts.fired, 1)[:, :, None]
-    return ((precision >= PRECISE) & (counts.hits >= HITS)).transpose(1, 0, 2)
+    fired = np.maximum(counts.fired, 1)[:, :, None]
+    parts = [(some.hits / fired >= PRECISE) & (some.hits >= HITS) for some in in_parts(counts)]
+    return np.concatenate(parts, axis=2).transpose(1, 0, 2)
 
 
 class Reconstruction:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from boardsae.metrics.counting import LEVELS, Counts
-from boardsae.metrics.detectors import f1
+from boardsae.metrics.detectors import f1, in_parts
 from games.bits import kernel
 
 ENOUGH = 50
@@ -23,14 +23,14 @@ def common(positives: np.ndarray, rows: int) -> np.ndarray:
     return (positives >= ENOUGH) & (rows - positives >= ENOUGH)
 
 
-def coverage(sums: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Mean F1 of the counted predicates, from sums (..., predicate, 3) of `detectors.by_game`."""
-    return f1(sums[..., 0], sums[..., 1], sums[..., 2])[..., counted].mean(-1)
+def coverage(sums: np.ndarray) -> np.ndarray:
+    """Mean F1 of some predicates, from sums (..., predicate, 3) of `detectors.by_game`."""
+    return f1(sums[..., 0], sums[..., 1], sums[..., 2]).mean(-1)
 
 
-def found(sums: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """How many of the counted predicates have a detector of F1 above 0.8; no clock reaches that."""
-    return (f1(sums[..., 0], sums[..., 1], sums[..., 2])[..., counted] > FOUND).sum(-1).astype(float)
+def found(sums: np.ndarray) -> np.ndarray:
+    """How many of some predicates have a detector of F1 above 0.8; no clock reaches that."""
+    return (f1(sums[..., 0], sums[..., 1], sums[..., 2]) > FOUND).sum(-1).astype(float)
 
 
 class Table(NamedTuple):
@@ -71,8 +71,8 @@ def wilson_low(hits: np.ndarray, fired: np.ndarray) -> np.ndarray:
 
 def precise(counts: Counts) -> np.ndarray:
     """(level, feature, predicate): features whose precision is surely 0.95 or more, by Wilson's lower bound."""
-    low = wilson_low(counts.hits, counts.fired[:, :, None])
-    return (low >= PRECISE).transpose(1, 0, 2)
+    parts = [wilson_low(some.hits, some.fired[:, :, None]) >= PRECISE for some in in_parts(counts)]
+    return np.concatenate(parts, axis=2).transpose(1, 0, 2)
 
 
 def rebuilt(f: np.ndarray, maxima: np.ndarray, labels: np.ndarray, level: int) -> np.ndarray:

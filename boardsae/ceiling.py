@@ -1,0 +1,41 @@
+"""What linear probes find of every predicate: the most that a direction can be expected to say.
+
+Ridge probes on the activations: fitted on training games, their strength and thresholds chosen on select games, judged
+on report games. Predicates are taken some at a time, so that memory does not grow with their number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from boardsae.evidence import Evidence
+from boardsae.metrics import chance, supervised
+from boardsae.metrics.detectors import by_game
+from boardsae.probes import best_fit, best_thresholds
+
+CELLS = 2**25  # of an array (row, predicate)
+
+
+class Ceiling(NamedTuple):
+    """What linear probes reach on the report games."""
+
+    f1: np.ndarray
+    phi: np.ndarray
+
+
+def ceiling(evidence: Evidence) -> Ceiling:
+    train, select, report = evidence.train, evidence.select, evidence.report
+    predicates = len(evidence.columns)
+    each = max(1, CELLS // len(train.rows))
+    parts = [np.arange(first, min(first + each, predicates)) for first in range(0, predicates, each)]
+    found = []
+    for some in parts:
+        held = torch.from_numpy(select.truth.of(some)[:])
+        probes = best_fit(train.x, torch.from_numpy(train.truth.of(some)[:]), select.x, held)
+        levels = best_thresholds(probes(select.x), held, torch.from_numpy(select.ply))
+        said, truth = probes(report.x), report.truth.of(some)[:]
+        by_f1 = by_game((said > levels.f1).numpy(), truth, report.starts).sum(0)
+        by_phi = chance.moments((said > levels.phi).numpy(), truth, report.ply, report.starts).sum(0)
+        found.append(Ceiling(supervised.table(by_f1, len(report.x)).f1, chance.phi(by_phi)))
+    return Ceiling(*(np.concatenate(each) for each in zip(*found, strict=True)))

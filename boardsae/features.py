@@ -1,0 +1,43 @@
+"""The features of an SAE as detectors see them: above which share of their maximum, beside which predicates."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from boardsae.coder import Checked, blocks, slices
+from boardsae.metrics.counting import LEVELS, Counts, codes_of, count
+from games import Facts
+
+TABLE = 2**28  # bytes of a table (feature, level, predicate)
+CELLS = 2**25  # of an array (row, predicate)
+FEWEST = 64  # predicates at once, whatever they need
+
+
+class Features:
+    def __init__(self, coder: Checked, sample: Float[Tensor, "row d"]):
+        """Every feature's maximum is that of a sample; of features never above 0, its size, as in the paper's code."""
+        self.coder = coder
+        top = np.full(coder.features, -np.inf, np.float32)
+        for f in blocks(coder, sample):
+            top = np.maximum(top, f.max(0))
+        self.maxima = np.abs(top)
+
+    def blocks(self, x: Float[Tensor, "row d"]) -> Iterator[tuple[np.ndarray, slice]]:
+        """Features of some rows at a time, and which rows."""
+        yield from zip(blocks(self.coder, x), slices(len(x)), strict=True)
+
+    def counts(self, x: Float[Tensor, "row d"], truth: Facts | np.ndarray) -> Counts:
+        return count(((codes_of(f), truth[some]) for f, some in self.blocks(x)), self.maxima)
+
+    def together(self, predicates: int, rows: int) -> int:
+        """How many of some predicates are counted in one pass."""
+        size = self.coder.features * len(LEVELS) * 4
+        return min(predicates, max(FEWEST, min(TABLE // size, CELLS // rows)))
+
+    def columns(self, predicates: int, rows: int) -> Iterator[np.ndarray]:
+        """The predicates, as many at a time as there is memory for."""
+        each = self.together(predicates, rows)
+        for first in range(0, predicates, each):
+            yield np.arange(first, min(first + each, predicates))
