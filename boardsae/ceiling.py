@@ -14,7 +14,7 @@ from boardsae.metrics import chance, supervised
 from boardsae.metrics.detectors import by_game
 from boardsae.probes import best_fit, best_thresholds
 
-CELLS = 2**25  # of an array (row, predicate)
+CELLS = 2**25  # of an array of floats (row, predicate)
 
 
 class Ceiling(NamedTuple):

@@ -7,12 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boardsae.coder import Checked, blocks, slices
-from boardsae.metrics.counting import LEVELS, Counts, codes_of, count
+from boardsae.metrics.counting import LANE, LEVELS, Counts, codes_of, count
 from games import Facts
 
 TABLE = 2**28  # bytes of a table (feature, level, predicate)
 CELLS = 2**25  # of an array (row, predicate)
-FEWEST = 64  # predicates at once, whatever they need
 
 
 class Features:
@@ -34,7 +33,8 @@ class Features:
     def together(self, predicates: int, rows: int) -> int:
         """How many of some predicates are counted in one pass."""
         size = self.coder.features * len(LEVELS) * 4
-        return min(predicates, max(FEWEST, min(TABLE // size, CELLS // rows)))
+        lanes = min(TABLE // size, CELLS // rows) // LANE
+        return min(predicates, max(1, lanes) * LANE)
 
     def columns(self, predicates: int, rows: int) -> Iterator[np.ndarray]:
         """The predicates, as many at a time as there is memory for."""

@@ -6,11 +6,11 @@ random weights, which shows what the architecture alone gives away.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 import games
@@ -49,19 +49,22 @@ def gate(
                 f"expected 100 games or more in the {split} split of {dataset.folder}, got {len(some)}"
             )
     play = by_ply(model, dataset.game, moves["report"], is_exact(dataset))
-    moves = few_enough(dataset.game, moves)
+    asked = {
+        split: questions(dataset.game, some, model.shape.context)
+        for split, some in few_enough(dataset.game, moves).items()
+    }
     layers = {}
     bar = progress("probing", 2 * model.shape.layers, "layers")
     for name, probed in (("trained", model), ("random", twin)):
         layers[name] = []
         for layer in range(model.shape.layers):
-            layers[name].append(probe(probed, dataset.game, moves, layer))
+            layers[name].append(probe(probed, dataset.game, asked, layer))
             bar.update(1)
     bar.close()
     record = verdict(play, layers) | {
         "model": sha256(folder / "model.safetensors"),
         "games": dataset.manifest["files"]["moves.npy"]["sha256"],
-        "counts": {split: len(some) for split, some in moves.items()},
+        "counts": {split: len(some.moves) for split, some in asked.items()},
         "unit": "characters" if "text" in dataset.arrays else "plies",
         "by_ply": play,
         "by_layer": layers,
@@ -98,17 +101,26 @@ def verdict(play: dict[str, list[float]], layers: dict[str, list[dict[str, Any]]
     return {"passes": not missed, "missed": missed, "layer": best, "totals": reached}
 
 
-def probe(
-    model: gpt.GPT, game: Game, moves: dict[str, Shaped[np.ndarray, "game ply"]], layer: int
-) -> dict[str, Any]:
+class Questions(NamedTuple):
+    """Games of a split, and what probes are asked about them."""
+
+    moves: Shaped[np.ndarray, "game ply"]
+    y: Bool[Tensor, "row predicate"]
+    ply: Int[Tensor, " row"]
+
+
+def questions(game: Game, moves: Shaped[np.ndarray, "game ply"], context: int) -> Questions:
+    rows = scored(game, moves, context).rows
+    y = games.truth(Transcripts(game.name, moves), rows)
+    return Questions(moves, torch.from_numpy(y), torch.from_numpy(rows[:, 1].copy()))
+
+
+def probe(model: gpt.GPT, game: Game, asked: dict[str, Questions], layer: int) -> dict[str, Any]:
     """What linear probes after this layer find: by group the mean F1 and within-ply phi, and the whole board."""
-    x, y, ply = {}, {}, {}
-    for split, some in moves.items():
-        rows = scored(game, some, model.shape.context).rows
-        x[split] = activations(model, some, layer)
-        y[split] = torch.from_numpy(games.truth(Transcripts(game.name, some), rows))
-        ply[split] = torch.from_numpy(rows[:, 1])
-    common = torch.stack([enough(y[split]) for split in moves]).all(0)
+    x = {split: activations(model, some.moves, layer) for split, some in asked.items()}
+    y = {split: some.y for split, some in asked.items()}
+    ply = {split: some.ply for split, some in asked.items()}
+    common = torch.stack([enough(held) for held in y.values()]).all(0)
     probes = best_fit(x["train"], y["train"], x["select"], y["select"])
     select, report = probes(x["select"]), probes(x["report"])
     thresholds = best_thresholds(select, y["select"], ply["select"])

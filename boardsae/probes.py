@@ -7,10 +7,14 @@ chosen on other games than it is reported on.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from games.bits import kernel
+
+AT_ONCE = 1024  # predicates as floats
 THRESHOLDS = 19  # tried per predicate, at even steps between its lowest and highest score
 STRENGTHS = (1e-4, 1e-2, 1e-1)  # of the ridge, as a share of the mean variance of the activations
 
@@ -27,10 +31,15 @@ def fits(
     x: Float[Tensor, "row d"], y: Bool[Tensor, "row predicate"], strengths: Sequence[float] = STRENGTHS
 ) -> list[Probes]:
     """The least squares fit of y to x for every strength, which times the mean variance of x is the ridge."""
-    x_mean, y_mean = x.mean(0), y.float().mean(0)
+    x_mean = x.mean(0)
     centred = x - x_mean
     moment = (centred.T @ centred).double() / len(x)
-    cross = (centred.T @ (y.float() - y_mean)).double() / len(x)
+    means, crosses = [], []
+    for some in y.split(AT_ONCE, dim=1):
+        held = some.float()
+        means.append(held.mean(0))
+        crosses.append(centred.T @ (held - means[-1]))
+    y_mean, cross = torch.cat(means), torch.cat(crosses, dim=1).double() / len(x)
     unit = moment.diagonal().mean() * torch.eye(x.shape[1], dtype=torch.float64)
     weights = [torch.linalg.solve(moment + strength * unit, cross).float() for strength in strengths]
     return [Probes(w, y_mean - x_mean @ w) for w in weights]
@@ -47,30 +56,6 @@ def best_fit(
     return min(fits(x, y), key=lambda probes: (probes(x_select) - held_out).square().mean().item())
 
 
-class Plies:
-    """Truth that detections are judged against within each ply; what does not depend on them is summed once."""
-
-    def __init__(self, y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]):
-        self.y = y
-        self.at = torch.zeros(int(ply.max()) + 1, len(ply))
-        self.at[ply, torch.arange(len(ply))] = 1
-        self.rows = self.at.sum(1).clamp(min=1).double()[:, None]
-        self.held = (self.at @ y.float()).double()  # (ply, predicate)
-        self.spread = (self.held * (1 - self.held / self.rows)).sum(0)
-
-    def judge(
-        self, a: Bool[Tensor, "row predicate"]
-    ) -> tuple[Float[Tensor, " predicate"], Float[Tensor, " predicate"]]:
-        """F1 and within-ply phi of detections."""
-        fired = (self.at @ a.float()).double()
-        hits = (a & self.y).sum(0)
-        spread = (fired * (1 - fired / self.rows)).sum(0)
-        norms = (spread * self.spread).sqrt()
-        both = hits - (fired * self.held / self.rows).sum(0)
-        phi = torch.where(norms > 1e-6, both / norms, 0.0)
-        return 2 * hits / (fired.sum(0) + self.held.sum(0)), torch.where(self.spread > 1e-6, phi, torch.nan)
-
-
 def phi_within_ply(
     a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
 ) -> Float[Tensor, " predicate"]:
@@ -78,7 +63,45 @@ def phi_within_ply(
 
     0 where the detections never vary within a ply, nan where the truth never does.
     """
-    return Plies(y, ply).judge(a)[1].float()
+    above = torch.full((1, a.shape[1]), 0.5).numpy()
+    return torch.from_numpy(_judged(a.float().numpy(), above, y.numpy(), ply.numpy())[1][0]).float()
+
+
+def _judged(
+    scores: Float[np.ndarray, "row predicate"],
+    tried: Float[np.ndarray, "threshold predicate"],
+    y: Bool[np.ndarray, "row predicate"],
+    ply: Int[np.ndarray, " row"],
+) -> tuple[Float[np.ndarray, "threshold predicate"], Float[np.ndarray, "threshold predicate"]]:
+    """F1 and within-ply phi of what exceeds each threshold; the thresholds ascend."""
+    rows = np.maximum(np.bincount(ply), 1.0)
+    fired = np.zeros((len(rows), len(tried) + 1, y.shape[1]), np.int32)
+    both = np.zeros(fired.shape[1:], np.int64)
+    held = np.zeros((len(rows), y.shape[1]), np.int64)
+    _tally(scores, tried, y.view(np.uint8), ply, fired, both, held)
+    above = fired[:, ::-1].cumsum(1)[:, -2::-1].astype(np.float64)  # from the highest threshold down
+    hits = both[::-1].cumsum(0)[-2::-1].astype(np.float64)
+    share = held / rows[:, None]
+    spread = (held * (1 - share)).sum(0)
+    norms = np.sqrt((above * (1 - above / rows[:, None, None])).sum(0) * spread)
+    excess = hits - (above * share[:, None]).sum(0)
+    phi = np.divide(excess, norms, out=np.zeros_like(excess), where=norms > 1e-6)
+    with np.errstate(invalid="ignore"):
+        return 2 * hits / (above.sum(0) + held.sum(0)), np.where(spread > 1e-6, phi, np.nan)
+
+
+@kernel
+def _tally(scores, tried, y, ply, fired, both, held):
+    """Rows by how many thresholds their score exceeds: of each ply, those where the predicate holds, and these."""
+    for row in range(scores.shape[0]):
+        at = ply[row]
+        for p in range(scores.shape[1]):
+            exceeded = 0
+            while exceeded < tried.shape[0] and scores[row, p] > tried[exceeded, p]:
+                exceeded += 1
+            fired[at, exceeded, p] += 1
+            both[exceeded, p] += y[row, p]
+            held[at, p] += y[row, p]
 
 
 def f1(a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]) -> Float[Tensor, " predicate"]:
@@ -97,12 +120,9 @@ def best_thresholds(
     scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"], ply: Int[Tensor, " row"]
 ) -> Thresholds:
     low, high = scores.min(0).values, scores.max(0).values
-    plies, best = Plies(y, ply), [(torch.full_like(low, -2.0), low)] * 2
-    for i in range(1, THRESHOLDS + 1):
-        tried = low + (high - low) * i / (THRESHOLDS + 1)
-        judged = [values.nan_to_num(-1).float() for values in plies.judge(scores > tried)]
-        best = [
-            (torch.maximum(top, new), torch.where(new > top, tried, at))
-            for (top, at), new in zip(best, judged, strict=True)
-        ]
-    return Thresholds(best[0][1], best[1][1])
+    tried = torch.stack([low + (high - low) * i / (THRESHOLDS + 1) for i in range(1, THRESHOLDS + 1)])
+    judged = _judged(scores.numpy(), tried.numpy(), y.numpy(), ply.numpy())
+    best = [
+        torch.from_numpy(np.nan_to_num(each, nan=-1).astype(np.float32)).max(0).indices for each in judged
+    ]
+    return Thresholds(*(tried.gather(0, level[None])[0] for level in best))

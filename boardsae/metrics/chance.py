@@ -14,6 +14,7 @@ import numpy as np
 
 from boardsae.metrics.counting import LEVELS, Counts
 from boardsae.metrics.detectors import AT_ONCE, Choice
+from games.bits import kernel
 
 ROOM = 0.1  # between chance and the probe, for a predicate to count
 
@@ -54,17 +55,35 @@ def moments(active: np.ndarray, truth: np.ndarray, ply: np.ndarray, starts: np.n
 
     The means are those of these rows and stay what they are when games are drawn again.
     """
-    a, y = (without_means(values.astype(np.float32), ply) for values in (active, truth.view(bool)))
-    return np.stack([np.add.reduceat(part, starts, axis=0) for part in (a * y, a * a, y * y)], axis=-1)
+    a, y = np.ascontiguousarray(active).view(np.uint8), np.ascontiguousarray(truth).view(np.uint8)
+    rows = np.maximum(np.bincount(ply), 1)[:, None]
+    fired, held = (_by_ply(values, ply, len(rows)) / rows for values in (a, y))
+    sums = np.zeros((len(starts), 3, y.shape[1]), np.float32)
+    _add(a, y, ply, fired.astype(np.float32), held.astype(np.float32), np.append(starts, len(y)), sums)
+    return sums.transpose(0, 2, 1)
 
 
-def without_means(values: np.ndarray, ply: np.ndarray) -> np.ndarray:
-    order = np.argsort(ply, kind="stable")
-    _, first, place, count = np.unique(ply[order], return_index=True, return_inverse=True, return_counts=True)
-    means = np.add.reduceat(values[order], first, axis=0) / count[:, None].astype(np.float32)
-    at = np.empty_like(place)
-    at[order] = place
-    return values - means[at]
+@kernel
+def _by_ply(values, ply, plies):
+    sums = np.zeros((plies, values.shape[1]), np.int32)
+    for row in range(len(values)):
+        at = sums[ply[row]]
+        for p in range(values.shape[1]):
+            at[p] += values[row, p]
+    return sums
+
+
+@kernel
+def _add(active, truth, ply, fired, held, starts, sums):
+    for game in range(len(sums)):
+        both, of_a, of_y = sums[game]
+        for row in range(starts[game], starts[game + 1]):
+            mean_a, mean_y = fired[ply[row]], held[ply[row]]
+            for p in range(truth.shape[1]):
+                a, y = active[row, p] - mean_a[p], truth[row, p] - mean_y[p]
+                both[p] += a * y
+                of_a[p] += a * a
+                of_y[p] += y * y
 
 
 def phi(sums: np.ndarray) -> np.ndarray:

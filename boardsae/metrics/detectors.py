@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from boardsae.metrics.counting import LEVELS, Counts
+from games.bits import kernel
 
 AT_ONCE = 64  # predicates in memory as floats
 
@@ -22,7 +23,9 @@ class Choice(NamedTuple):
 
     def active(self, f: np.ndarray, maxima: np.ndarray) -> np.ndarray:
         """Where each predicate's detector says yes: (row, predicate)."""
-        return f[:, self.feature] > (LEVELS[self.level] * maxima[self.feature]).astype(np.float32)
+        said = np.empty((len(f), len(self.feature)), bool)
+        _compare(f, self.feature, (LEVELS[self.level] * maxima[self.feature]).astype(np.float32), said)
+        return said
 
 
 def f1(hits: np.ndarray, fired: np.ndarray, positives: np.ndarray) -> np.ndarray:
@@ -51,6 +54,24 @@ def best_by_f1(counts: Counts) -> Choice:
 def by_game(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """(game, predicate, 3): rows of each game where detector and predicate agree on yes, detector says yes, predicate
     holds. Rows stand game by game, each beginning at its start."""
-    truth = truth.view(bool)
-    parts = (active & truth, active, truth)
-    return np.stack([np.add.reduceat(part, starts, axis=0, dtype=np.int32) for part in parts], axis=-1)
+    sums = np.zeros((len(starts), 3, truth.shape[1]), np.int32)
+    _add(active.view(np.uint8), truth.view(np.uint8), np.append(starts, len(truth)), sums)
+    return sums.transpose(0, 2, 1)
+
+
+@kernel
+def _compare(f, feature, above, said):
+    for row in range(f.shape[0]):
+        for p in range(len(feature)):
+            said[row, p] = f[row, feature[p]] > above[p]
+
+
+@kernel
+def _add(active, truth, starts, sums):
+    for game in range(len(sums)):
+        both, fired, held = sums[game]
+        for row in range(starts[game], starts[game + 1]):
+            for p in range(truth.shape[1]):
+                both[p] += active[row, p] & truth[row, p]
+                fired[p] += active[row, p]
+                held[p] += truth[row, p]
