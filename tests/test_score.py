@@ -7,7 +7,7 @@ import pytest
 import torch
 from made_task import opened
 
-from boardsae import generate, gpt, scoring, targets, tasks, train_sae
+from boardsae import scoring, targets, tasks, train_sae
 from boardsae.coder import Checked
 from boardsae.evidence import Evidence
 from boardsae.metrics import METRICS
@@ -211,12 +211,3 @@ def test_the_table_shows_what_is_asked(scorer):
     assert len(row.replace(" ±", "±").split()) == 4
     with pytest.raises(ValueError, match="no metric 'covrage', did you mean 'coverage@1'"):
         scoring.columns("covrage")
-
-
-def test_characters_are_refused(tmp_path):
-    dataset = generate.from_policy("chess-pgn", 60, 0, "uniform", 1, tmp_path / "data")
-    model = gpt.GPT(gpt.Shape("chess-pgn", 33, 255, 1, 16, 2))
-    task = tasks.Task("pgn", "chess-pgn", "", 0, 60, 0, None, "")
-    opened_task = tasks.Open(task, model, tmp_path, dataset, {})
-    with pytest.raises(ValueError, match="expected a game whose tokens are moves"):
-        Evidence(opened_task)
