@@ -6,10 +6,13 @@
     probe_oracle    linear probes as features · pca, neurons, random, frozen_decoder: variants of the zoo
     random_gpt      topk trained on the model's twin of random weights
 
-They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`.
+They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`; those of named
+tasks are shipped.
 """
 
-from collections.abc import Callable, Iterator
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import torch
 from torch import Tensor
 
 from boardsae import dictionary, gpt, models, runs, tasks, train_sae
-from boardsae.evidence import Everywhere, Evidence, Part
+from boardsae.evidence import GAMES, Everywhere, Evidence, Part
 from boardsae.files import read_json, write_record
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
@@ -121,25 +124,44 @@ def trained(opened: tasks.Open, layer: int | None, root: Path) -> Iterator[tuple
 
 
 def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[str, Any]]:
-    """The controls of a task, from results/<task>/controls where they are, else made there."""
+    """The controls of a task: those in results/<task>/controls, else those shipped with it, else made now."""
     folder = root / Path(evidence.opened.task.name).name / "controls"
     file = folder / "scores.json"
     if file.exists() and not force:
-        held = read_json(file)["controls"]
-        same = all(
-            record["hashes"]["games"] == evidence.opened.hashes["games"]
-            and record["of"] == evidence.opened.hashes["model"]
-            and record["layer"] == evidence.layer
-            and record["schema"] == SCHEMA
-            for record in held
-        )
-        if same:
+        if are_of(evidence, held := read_json(file)["controls"]):
             return held
         raise FileExistsError(f"{file} is of another model, other games or another layer; move {folder} away")
-    say("scoring the controls of this task, once; some minutes")
-    made = [*scored(evidence, folder)]
+    made = [] if force else shipped(evidence)
+    if not made:
+        say("scoring the controls of this task, once; some minutes")
+        made = [*scored(evidence, folder)]
     write_record(file, {"controls": made})
     return made
+
+
+def are_of(evidence: Evidence, held: Iterable[dict[str, Any]]) -> bool:
+    """Whether the records are of these games, this model and this layer."""
+    return all(
+        record["hashes"]["games"] == evidence.opened.hashes["games"]
+        and record["of"] == evidence.opened.hashes["model"]
+        and record["layer"] == evidence.layer
+        and record["schema"] == SCHEMA
+        for record in held
+    )
+
+
+def shipped(evidence: Evidence) -> list[dict[str, Any]]:
+    """The controls that come with a named task, which `benchmarks/models.py` made; none for another layer."""
+    file = shipped_at(evidence.opened.task.name)
+    if not file.exists() or evidence.games < GAMES:
+        return []
+    with gzip.open(file, "rt") as lines:
+        held = json.load(lines)["controls"]
+    return held if are_of(evidence, held) else []
+
+
+def shipped_at(task: str) -> Path:
+    return models.REFERENCE / Path(task).name / "controls.json.gz"
 
 
 def scored(evidence: Evidence, folder: Path) -> Iterator[dict[str, Any]]:

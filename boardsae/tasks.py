@@ -23,19 +23,33 @@ class Task(NamedTuple):
     seed: int  # of the games
     moves: str | None  # SHA-256 of the games' moves.npy; None where nothing is pinned
     data: str  # the folder of the games
+    policy: str | None = None  # that plays them; the game's own
 
 
 TASKS = {
-    "othello6-v1": Task(
-        "othello6-v1",
-        "othello6",
-        "othello6-v1",
-        1,
-        200_000,
-        0,
-        "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
-        "data/othello6",
-    ),
+    task.name: task
+    for task in (
+        Task(
+            "othello6-v1",
+            "othello6",
+            "othello6-v1",
+            1,
+            200_000,
+            0,
+            "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
+            "data/othello6",
+        ),
+        Task(
+            "othello-v1",
+            "othello",
+            "othello-v1",
+            1,
+            200_000,
+            0,
+            "3777252540634d6ef3b1bea27b99d0b830845f7ebd1d714e732e12657220b235",
+            "data/othello",
+        ),
+    )
 }
 DEFAULT = "othello6-v1"
 
@@ -91,7 +105,7 @@ def transcripts(task: Task) -> data.Dataset:
     if not (folder / "manifest.json").exists():
         say(f"no games in {folder} yet: {command(task)}")
         threads = os.cpu_count() or 1
-        return generate.from_policy(task.game, task.games, task.seed, None, threads, folder)
+        return generate.from_policy(task.game, task.games, task.seed, task.policy, threads, folder)
     dataset = data.load(folder)
     if dataset.game.name != task.game:
         raise ValueError(f"{task.name} is {task.game}, {folder} holds {dataset.game.name}")
@@ -104,7 +118,8 @@ def check_layer(layer: int, opened: Open) -> None:
 
 
 def command(task: Task) -> str:
-    return f"boardsae generate-data {task.game} --games {task.games} --seed {task.seed} --out {task.data}"
+    policy = f" --policy {task.policy}" if task.policy else ""
+    return f"boardsae generate-data {task.game}{policy} --games {task.games} --seed {task.seed} --out {task.data}"
 
 
 def provenance(opened: Open) -> dict[str, Any]:

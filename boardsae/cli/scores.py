@@ -67,8 +67,9 @@ def score(
             print(json.dumps(record))
     else:
         shown = list(rows)
-        if controls and limit is None and any("error" not in record for _, record in rows):
-            made = known.records(evidence.Evidence(tasks.open_task(tasks.of(task))), results)
+        scored_on = [record["subject"].get("task", task) for _, record in rows if "error" not in record]
+        for each in dict.fromkeys(scored_on if controls and limit is None else []):
+            made = known.records(evidence.Evidence(tasks.open_task(tasks.of(each))), results)
             shown += [(record["subject"]["name"], record) for record in made]
         for line in scoring.table(shown, columns):
             print(line)
