@@ -181,3 +181,12 @@ def details(record: dict[str, Any]) -> Iterator[str]:
             continue
         span = "" if held["low"] is None else f"[{held['low']:.4f}, {held['high']:.4f}]"
         yield f"{metric.title:<30} {arrow} {held['value']:>9.4f}  {span:<20} {name}"
+
+
+def both_ways(folder: Path) -> Iterator[str]:
+    """Of a run whose training selects by what scores must not see: what either way gave on held-out rows."""
+    held = read_json(folder / "boardsae.json") if runs.is_trained(folder) else {}
+    for name in ("as_scored", "as_trained"):
+        if name in held:
+            l0, explained = held[name]["l0"], held[name]["explained_variance"]
+            yield f"{name.replace('_', ' '):<10} L0 {l0:.1f}, explained variance {explained:.4f} on held-out rows"

@@ -95,6 +95,12 @@ class Stream:
         """About so many rows of the select games."""
         return self.read(self.select[: -(-rows // self.context)])[:rows] / self.scale
 
+    def held_out_gradient(self, rows: int = HELD_OUT) -> Float[Tensor, "row d"]:
+        """The gradient at the same rows."""
+        some = self.select[: -(-rows // self.context)]
+        parts = [some[i : i + self.at_once] for i in range(0, len(some), self.at_once)]
+        return torch.cat([self.with_grad(part)[1] for part in parts])[:rows] * self.scale
+
     def read(self, tokens: Shaped[np.ndarray, "game token"]) -> Float[Tensor, "row d"]:
         """The raw activations of games, game after game."""
         parts = [tokens[i : i + self.at_once] for i in range(0, len(tokens), self.at_once)]

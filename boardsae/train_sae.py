@@ -171,11 +171,12 @@ class Run(Training):
             lines = [",".join(names), *(",".join(map(cell, map(row.get, names))) for row in self.log)]
             write_text(self.folder / "log.csv", "\n".join(lines) + "\n")
 
-    def end(self, held_out: Tensor, facts: dict[str, Any]) -> None:
+    def end(self, held_out: Tensor, gradient: Tensor | None, facts: dict[str, Any]) -> None:
         """Thresholds from held-out rows, raw scale, and the files that make this a trained run."""
         self.check_finite()
         self.sae.bf16 = False  # as it will be scored
         self.sae.finish(held_out)
+        both = self.both_ways(held_out, gradient)
         self.sae.fold(self.scale)
         self.write_log()
         dictionary.write(self.folder, self.sae.saved(), metadata(self.spec, facts))
@@ -183,8 +184,24 @@ class Run(Training):
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
         record["products"] = "bfloat16" if is_faster(held_out.device) else "float32"
         record["dead_after_rows"] = SILENT
-        write_json(self.folder / "boardsae.json", record | {"trials": 1} | facts)
+        write_json(self.folder / "boardsae.json", record | both | {"trials": 1} | facts)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    @torch.no_grad()
+    def both_ways(self, x: Tensor, gradient: Tensor | None) -> dict[str, Any]:
+        """What held-out rows give, as scored and as trained, of a variant that trains by the gradient."""
+        trained = None if gradient is None else self.sae.encode_as_trained(x, gradient)
+        if trained is None:
+            return {}
+        ways = {"as_scored": self.sae.encode(x), "as_trained": trained}
+        spread = (x - x.mean(0)).square().sum()
+        return {
+            name: {
+                "l0": (f != 0).sum().item() / len(x),
+                "explained_variance": 1 - ((x - self.sae.decode(f)).square().sum() / spread).item(),
+            }
+            for name, f in ways.items()
+        }
 
 
 def cell(value: float | None) -> str:
@@ -251,6 +268,7 @@ def train_pack(
     fitted(training, stream, opened)
     follow(training, stream, errors)
     held_out = stream.held_out()
+    gradient = stream.held_out_gradient() if "grad" in stream.feed.needs else None
     facts = tasks.provenance(opened) | {
         "hook": hook(stream.feed),
         "context": stream.context,
@@ -260,7 +278,7 @@ def train_pack(
     for run in training:
         if errors[run.folder] is None:
             with alone(run, errors):
-                run.end(held_out, facts)
+                run.end(held_out, gradient, facts)
     return errors
 
 

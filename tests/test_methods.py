@@ -159,9 +159,9 @@ def test_the_auxiliary_loss_teaches_sleeping_features_alone(name):
 def test_the_gradient_decides_what_is_kept_in_training_and_never_at_scoring():
     sae = made("gradient", beta=50.0)
     step = step_for(sae)
-    with_it, without = sae.encode_with_gradient(step.x, step.grad), sae.encode(step.x)
+    with_it, without = sae.encode_as_trained(step.x, step.grad), sae.encode(step.x)
     assert ((with_it > 0) != (without > 0)).any()
-    assert torch.equal(sae.encode_with_gradient(step.x, 0 * step.grad), without)
+    assert torch.equal(sae.encode_as_trained(step.x, 0 * step.grad), without)
     kept = (with_it > 0) & (without > 0)
     assert torch.equal(with_it[kept], without[kept]), "values are those of z, whatever selects them"
 

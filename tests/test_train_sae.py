@@ -9,7 +9,7 @@ import pytest
 import torch
 from made_task import opened
 
-from boardsae import asked, dictionary, runs, sparsity, train_sae
+from boardsae import asked, dictionary, runs, scoring, sparsity, train_sae
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
 from boardsae.stream import Feed, Stream, Tail, device_of
@@ -119,6 +119,24 @@ def test_a_run_is_a_directory_that_says_everything(task, tmp_path):
     f = sae.encode(x)
     assert (f != 0).sum(-1).float().mean() == pytest.approx(4, rel=0.05)
     assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_variant_that_trains_by_the_gradient_tells_both_ways(task, tmp_path):
+    train_sae.train([(spec("gradient"), tmp_path / "gradient"), (spec("topk"), tmp_path / "topk")], task)
+    held = {
+        name: json.loads((tmp_path / name / "boardsae.json").read_text()) for name in ("gradient", "topk")
+    }
+    assert "as_trained" not in held["topk"]
+    assert [*scoring.both_ways(tmp_path / "topk")] == []
+    x = Stream(task, Feed(0, 256), CPU).held_out() * held["gradient"]["scale"]
+    sae = dictionary.read(tmp_path / "gradient")
+    f = sae.encode(x)
+    explained = 1 - (x - sae.decode(f)).square().sum() / (x - x.mean(0)).square().sum()
+    scored, trained = (held["gradient"][way] for way in ("as_scored", "as_trained"))
+    assert scored["explained_variance"] == pytest.approx(explained.item(), abs=0.02)  # rows read in bfloat16
+    assert scored["l0"] == pytest.approx((f != 0).sum(-1).float().mean().item(), abs=0.05)
+    assert trained["explained_variance"] != scored["explained_variance"]
+    assert next(scoring.both_ways(tmp_path / "gradient")).startswith("as scored  L0 ")
 
 
 @pytest.mark.parametrize("name", ["random", "pca", "neurons", "probe_oracle"])

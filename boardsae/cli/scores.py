@@ -75,7 +75,7 @@ def score(
             print(line)
         if metrics is None and len(rows) == 1 and "error" not in rows[0][1]:
             print()
-            for line in scoring.details(rows[0][1]):
+            for line in (*scoring.details(rows[0][1]), *scoring.both_ways(Path(rows[0][0]))):
                 print(line)
     if limit is not None:
         say(f"scored on {limit} games of each split: not comparable with other scores")

@@ -141,6 +141,12 @@ class SAE(nn.Module):
         """Each row by itself, as at scoring."""
         return self.pre(x).relu()
 
+    def encode_as_trained(
+        self, x: Float[Tensor, "row d"], grad: Float[Tensor, "row d"]
+    ) -> Float[Tensor, "row feature"] | None:
+        """As training selects, by a gradient that scores must not see; None where that is `encode`."""
+        return None
+
     def decode(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, "row d"]:
         return product(f, self.W_dec, self.bf16) + self.b_dec
 

@@ -13,7 +13,8 @@ class Gradient(TopK):
     """z = ReLU((x - b_dec) W_enc + b_enc),  selected are the k largest of z (1 + beta |g W_dec^T|),
 
     where g is the gradient of the model's next-move loss by x, divided by its mean norm. The values kept are those of
-    z; the loss is that of topk. The gradient knows the next move, so that scores select by z alone, as topk does.
+    z; the loss is that of topk. The gradient knows the next move, so that scores select by z alone, as topk does; what
+    both ways give on held-out rows is in boardsae.json, and `boardsae score` prints it.
 
     Deviations: the paper gives neither beta nor how the gradient is scaled, and no code is public; both are ours.
     """
@@ -36,10 +37,9 @@ class Gradient(TopK):
         super().__init__(d, features, random, recipe, k=k, aux=aux, dead_after=dead_after)
         self.beta = beta
 
-    def encode_with_gradient(
+    def encode_as_trained(
         self, x: Float[Tensor, "row d"], grad: Float[Tensor, "row d"]
     ) -> Float[Tensor, "row feature"]:
-        """As in training, to be reported beside `encode`: it knows the next move."""
         return self.select(self.pre(x).relu(), grad)
 
     def select(
