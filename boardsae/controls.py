@@ -135,6 +135,7 @@ def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[st
     if not made:
         say("scoring the controls of this task, once; some minutes")
         made = [*scored(evidence, folder)]
+    folder.mkdir(parents=True, exist_ok=True)
     write_record(file, {"controls": made})
     return made
 

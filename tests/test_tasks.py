@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from boardsae import Broken, gpt, models, tasks
+from boardsae import Broken, controls, gpt, models, tasks
+from boardsae.evidence import Evidence
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
@@ -15,6 +16,19 @@ def test_a_named_task_makes_its_own_games_and_opens(name, tmp_path, monkeypatch)
     assert opened.task.layer == models.gate_of(opened.folder)["layer"]
     with pytest.raises(Broken, match=r"the games in data/.* are not those of"):
         tasks.open_task(opened.task._replace(moves="0" * 64))
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_the_controls_of_a_named_task_are_shipped(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(controls, "scored", lambda *_: pytest.fail("made anew"))
+    evidence = Evidence(tasks.open_task(tasks.of(name)))
+    made = controls.records(evidence, tmp_path)
+    names = {record["subject"]["name"] for record in made}
+    assert names == {"always_on", "clock", "perfect", *controls.TRAINED, "random_gpt"}
+    assert controls.records(evidence, tmp_path) == made
+    other = Evidence(tasks.open_task(tasks.of(name)), layer=evidence.layer + 1)
+    assert controls.shipped(other) == []
 
 
 @pytest.mark.parametrize("name", models.PINNED)
