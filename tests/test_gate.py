@@ -10,7 +10,7 @@ import games
 from boardsae import gate, generate, gpt, plots, train_gpt
 from boardsae.activations import activations, scored_rows
 from boardsae.play import batch_of, by_ply
-from boardsae.probes import best_thresholds, f1, fits, phi_within_ply
+from boardsae.probes import STRENGTHS, best_thresholds, f1, fits, phi_within_ply
 from games.core import rows
 
 RANDOM = np.random.default_rng(0)
@@ -67,6 +67,36 @@ def test_phi_within_ply_by_hand_and_its_degenerate_cases():
     assert (phi[3:] == 0).all()  # a clock and an always-on detector never vary within a ply
     clock = torch.tensor(ply > 3)[:, None]
     assert phi_within_ply(torch.tensor(y)[:, None], clock, torch.tensor(ply)).isnan().all()
+
+
+def test_ridge_is_that_of_scikit_learn():
+    from sklearn.linear_model import Ridge
+
+    random = np.random.default_rng(7)
+    x, y = random.normal(size=(300, 8)) * np.arange(1, 9), random.random((300, 4)) < 0.4
+    for probes, strength in zip(
+        fits(torch.from_numpy(x).float(), torch.from_numpy(y)), STRENGTHS, strict=True
+    ):
+        judge = Ridge(alpha=strength * x.var(0).mean() * len(x)).fit(x, y.astype(float))
+        assert probes.weights.numpy() == pytest.approx(judge.coef_.T, abs=1e-5)
+        assert probes.bias.numpy() == pytest.approx(judge.intercept_, abs=1e-5)
+
+
+def test_thresholds_are_the_best_of_those_tried():
+    """Each of 19 even steps tried by itself."""
+    random = torch.Generator().manual_seed(3)
+    y = torch.rand(400, 6, generator=random) < torch.linspace(0, 1, 6)
+    scores = torch.randn(400, 6, generator=random) + 1.5 * y
+    ply = torch.randint(1, 9, (400,), generator=random)
+    found = best_thresholds(scores, y, ply)
+    low, high = scores.min(0).values, scores.max(0).values
+    tried = [low + (high - low) * i / 20 for i in range(1, 20)]
+    for mine, judge in (
+        (found.f1, f1),
+        (found.phi, lambda a, y: phi_within_ply(a, y, ply)),
+    ):
+        best = torch.stack([judge(scores > level, y).nan_to_num(-1) for level in tried]).max(0).values
+        assert judge(scores > mine, y).nan_to_num(-1) == pytest.approx(best.numpy(), abs=1e-6)
 
 
 def test_f1_by_hand():
