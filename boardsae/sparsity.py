@@ -16,8 +16,10 @@ ROUNDS, AT_ONCE = 2, 5  # each round trains so many coefficients, the second bet
 SHORT = 500_000  # rows
 
 
-def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") -> Spec:
+def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") -> tuple[Spec, int]:
     """The spec with the coefficient whose short run comes nearest to the target, interpolated on a log scale.
+
+    And how many runs that makes, with its own.
 
     Variants that count features instead of penalising them take the target itself.
     """
@@ -28,7 +30,7 @@ def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") 
         raise ValueError(f"expected --target-l0 above 0 and up to the {spec.d_sae} features, got {target:g}")
     default = spec.options[variant.sparsity]
     if isinstance(default, int):
-        return with_option(spec, variant.sparsity, max(1, round(target)))
+        return with_option(spec, variant.sparsity, max(1, round(target))), 1
     low, high, tried, found = default / 30, default * 30, list[float](), list[float]()
     for _ in range(ROUNDS):
         tried = [low * (high / low) ** (i / (AT_ONCE - 1)) for i in range(AT_ONCE)]
@@ -40,7 +42,7 @@ def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") 
         low, high = bracket(tried, found, target)
     value = float(f"{between(tried, found, target):.4g}")
     say(f"{variant.sparsity} = {value:g} for L0 {target:g}")
-    return with_option(spec, variant.sparsity, value)
+    return with_option(spec, variant.sparsity, value), 1 + ROUNDS * AT_ONCE
 
 
 def with_option(spec: Spec, name: str, value: float) -> Spec:

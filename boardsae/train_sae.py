@@ -184,7 +184,7 @@ class Run(Training):
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
         record["products"] = "bfloat16" if is_faster(held_out.device) else "float32"
         record["dead_after_rows"] = SILENT
-        write_json(self.folder / "boardsae.json", record | both | {"trials": 1} | facts)
+        write_json(self.folder / "boardsae.json", record | both | facts)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
     @torch.no_grad()
@@ -234,8 +234,12 @@ def train(
     device: str = "auto",
     cache: Path | None = None,
     max_gb: float = MAX_GB,
+    trials: int = 1,
 ) -> dict[Path, str | None]:
-    """Trains the runs into their folders; what is trained already stays. Answers with every run's error, or None."""
+    """Trains the runs into their folders; what is trained already stays. Answers with every run's error, or None.
+
+    `trials` is how many runs it took to choose each spec, itself included.
+    """
     where = device_of(device)
     results: dict[Path, str | None] = {}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
@@ -255,12 +259,12 @@ def train(
             if cache is None
             else CachedStream(opened, feed, where, cache, steps, max_gb)
         )
-        results |= train_pack(pack, stream, opened)
+        results |= train_pack(pack, stream, opened, trials)
     return results
 
 
 def train_pack(
-    pack: Sequence[tuple[Spec, Path]], stream: Stream, opened: tasks.Open
+    pack: Sequence[tuple[Spec, Path]], stream: Stream, opened: tasks.Open, trials: int = 1
 ) -> dict[Path, str | None]:
     """One stream, all its SAEs. A run that loses its numbers leaves the others alone."""
     training = [Run(spec, folder, stream) for spec, folder in pack]
@@ -274,6 +278,7 @@ def train_pack(
         "context": stream.context,
         "device": device_name(stream.device),
         "cached": isinstance(stream, CachedStream),
+        "trials": trials,
     }
     for run in training:
         if errors[run.folder] is None:

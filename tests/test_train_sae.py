@@ -238,9 +238,11 @@ def test_the_tail_of_the_models_own_activations_is_the_model(task):
 
 def test_a_coefficient_is_found_for_an_l0(task, monkeypatch):
     monkeypatch.setattr(sparsity, "SHORT", 256 * 40)
-    found = sparsity.for_l0(spec("standard", rows=256 * 40), 6.0, task)
+    found, trials = sparsity.for_l0(spec("standard", rows=256 * 40), 6.0, task)
+    assert trials == 1 + 2 * 5, "two rounds of five short runs, and its own"
     assert sparsity.l0s([found], task, "cpu")[0] == pytest.approx(6, rel=0.25)
-    assert sparsity.for_l0(spec("topk"), 7.2, task).options["k"] == 7
+    as_asked, alone = sparsity.for_l0(spec("topk"), 7.2, task)
+    assert (as_asked.options["k"], alone) == (7, 1)
     with pytest.raises(ValueError, match="leave --target-l0 out"):
         sparsity.for_l0(spec("pca"), 7, task)
     with pytest.raises(ValueError, match="expected --target-l0"):

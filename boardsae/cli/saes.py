@@ -78,10 +78,11 @@ def train_sae(
         recipe=recipe,
         kl_finetune=kl_finetune,
     )
+    trials = 1
     if target_l0 is not None:
-        spec = finding.for_l0(spec, target_l0, opened, device)
+        spec, trials = finding.for_l0(spec, target_l0, opened, device)
     folder = out or runs.path_of(spec, Path("results"))
-    (error,) = train_sae.train([(spec, folder)], opened, force, device, cache, max_gb).values()
+    (error,) = train_sae.train([(spec, folder)], opened, force, device, cache, max_gb, trials).values()
     if error is not None:
         raise FloatingPointError(f"{folder}: {error}")
     print(folder)
