@@ -13,6 +13,7 @@ from pathlib import Path
 
 from boardsae import leaderboard
 from boardsae.leaderboard import View
+from boardsae.listing import list_models
 from boardsae.metrics import METRICS
 from boardsae.saes import CONTROLS, METHODS
 from boardsae.tables import markdown
@@ -61,6 +62,15 @@ def metrics() -> str:
     return "\n".join(lines)
 
 
+def models() -> str:
+    """The reference models with their gates, as `boardsae list models` has them."""
+    head, *rows = (line.split("\t") for line in list_models(None))
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "--:|" * (len(head) - 3) + "---|"]
+    return "\n".join(
+        [*lines, *("| " + " | ".join([f"`{row[0]}`", *map(cell, row[1:])]) + " |" for row in rows)]
+    )
+
+
 def files() -> str:
     """Every Python file with the first sentence of its docstring."""
     lines = ["```"]
@@ -90,6 +100,7 @@ def cell(words: str) -> str:
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "leaderboard": excerpt,
+    "models": models,
     "variants": variants,
     "metrics": metrics,
     "files": files,

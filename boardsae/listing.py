@@ -64,7 +64,7 @@ def list_models(_game: str | None) -> Iterator[str]:
         facts, gate = read_json(folder / "model.json"), models.gate_of(folder)
         shape, recipe, reached = facts["shape"], facts["recipe"], gate["totals"]
         told = (
-            f"{reached['gap']:.4f}",
+            f"{reached['gap']:.4f}" if "gap" in reached else "-",
             *(f"{reached[n]:.2%}" for n in ("top1_legal", "legal_mass", "board_accuracy")),
         )
         passes = "passes" if gate["passes"] else "misses " + ", ".join(gate["missed"])
