@@ -126,7 +126,9 @@ def lose(pack: Pack, error: Exception) -> None:
 
 
 def told(error: Exception) -> str:
-    lines = str(getattr(error, "cause", None) or error).strip().splitlines()  # what a task raised, without its trace
+    lines = (
+        str(getattr(error, "cause", None) or error).strip().splitlines()
+    )  # what a task raised, without its trace
     return lines[0].strip() if lines else "no reason was given"
 
 
