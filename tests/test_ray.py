@@ -264,10 +264,10 @@ def test_a_worker_that_plays_dies_and_the_games_are_those_of_here(cluster, tmp_p
 
     thread = threading.Thread(target=trouble)
     thread.start()
-    there = played(tmp_path / "there", 1_000_000, ray_engine.plays_on_ray(cluster.address))
+    there = played(tmp_path / "there", 300_000, ray_engine.plays_on_ray(cluster.address))
     thread.join()
-    assert 9 < killed[0] < 480
-    assert there == played(tmp_path / "here", 1_000_000)
+    assert 9 < killed[0] < 140
+    assert there == played(tmp_path / "here", 300_000)
 
 
 @pytest.mark.usefixtures("reached")
@@ -297,7 +297,7 @@ def test_games_travel_a_few_at_a_time_where_the_folder_is_not_shared(cluster, tm
 
 @pytest.mark.usefixtures("reached")
 def test_games_go_on_where_a_killed_driver_left_them(cluster, tmp_path, monkeypatch):
-    games, folder = 3_000_000, tmp_path / "there"
+    games, folder = 2_000_000, tmp_path / "there"
     command = (
         f"generate-data othello6 --games {games} --engine ray --address {cluster.address} --out {folder}"
     )
