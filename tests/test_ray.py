@@ -153,7 +153,7 @@ def test_a_worker_and_a_node_die_and_every_run_is_trained_once(task, cluster, tm
 
 
 def long_and_short(task):
-    return [Spec(task, "topk", {"k": 4}, 32, 8192 * n, 0, layer=layer) for layer, n in enumerate((100, 3))]
+    return [Spec(task, "topk", {"k": 4}, 32, 8192 * n, 0, layer=layer) for layer, n in enumerate((60, 3))]
 
 
 DRIVER = """
@@ -161,6 +161,7 @@ import pathlib, sys
 from boardsae import ray_engine, sweep
 from test_ray import long_and_short
 task, root, address = sys.argv[1:]
+ray_engine.check_reachable = lambda _: None
 there = ray_engine.train_there
 
 def often(*arguments):
