@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boardsae import Broken, tasks
-from boardsae.files import ArrayFile, open_array, read_json, write_json
+from boardsae.files import ArrayFile, blank_array, open_array, read_json, write_json
 from boardsae.progress import progress, say
 from boardsae.stream import Feed, Stream
 
@@ -72,7 +72,8 @@ class CachedStream(Stream):
         for name in ("manifest.json", "rows.npy"):
             (folder / name).unlink(missing_ok=True)
         bar, first = progress("activations", rows, "rows"), 0
-        file = ArrayFile(folder / "rows.npy", (rows, d), np.dtype(np.int16))
+        blank_array(folder / "rows.npy", (rows, d), np.dtype(np.int16))
+        file = ArrayFile(folder / "rows.npy")
         for i in range(0, len(places), self.chunk):
             x = self.read(self.tokens[places[i : i + self.chunk]])
             file.write(first, x.bfloat16().cpu().view(torch.int16).numpy())

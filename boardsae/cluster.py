@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,16 +171,23 @@ def check_versions(found: dict[str, str], site: Site, where: str) -> None:
             )
 
 
-def answers(calls: Sequence[Call], site: Site) -> Iterator[tuple[int, Any | Exception]]:
-    """The place of every call and its answer, as they come; of one whose workers kept dying, the exception."""
+def answers(
+    calls: Sequence[Call], site: Site, at_once: int | None = None
+) -> Iterator[tuple[int, Any | Exception]]:
+    """The place of every call and its answer, as they come; of one whose workers kept dying, the exception.
+
+    Where answers are large, only so many calls are `at_once` begun and not yet taken.
+    """
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     tell_what_is_missing(calls)
-    running = {begin(call, site): place for place, call in enumerate(calls)}
+    places = iter(range(len(calls)))
+    running = {begin(calls[place], site): place for place in islice(places, at_once)}
     while running:
         (ready, *_), _ = ray.wait(list(running), num_returns=1)
         place = running.pop(ready)
+        running |= {begin(calls[after], site): after for after in islice(places, 1)}
         try:
             answer = ray.get(ready)
         except RayTaskError as error:

@@ -73,17 +73,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class ArrayFile:
-    """An .npy file of a known shape whose rows are written in any order, from any thread, never all in memory."""
+def blank_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """An .npy file of zeros that take no space as yet; one that is there is left as it is."""
+    if not path.exists():
+        unfinished = path.with_name(path.name + ".tmp")
+        np.lib.format.open_memmap(unfinished, "w+", dtype, shape)
+        unfinished.replace(path)
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype):
-        if not path.exists():
-            unfinished = path.with_name(path.name + ".tmp")
-            np.lib.format.open_memmap(unfinished, "w+", dtype, shape)
-            unfinished.replace(path)
-        empty = np.load(path, mmap_mode="r")
-        self.row_bytes = empty.dtype.itemsize * int(np.prod(shape[1:]))
-        self.rows_start = path.stat().st_size - shape[0] * self.row_bytes
+
+class ArrayFile:
+    """An .npy file whose rows are written in any order, from any thread or machine, never all in memory."""
+
+    def __init__(self, path: Path):
+        array = np.load(path, mmap_mode="r")
+        self.row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        self.rows_start = path.stat().st_size - len(array) * self.row_bytes
         self.file = os.open(path, os.O_WRONLY)
 
     def write(self, first: int, rows: np.ndarray) -> None:

@@ -1,15 +1,17 @@
-"""Making transcripts: in blocks, by threads, so that a kill loses one block and memory does not grow with the games.
+"""Making transcripts: in blocks, so that a kill loses few of them and memory does not grow with the games.
 
-Everything is written into `<folder>.partial`, which is renamed to `<folder>` when it is whole.
+An engine makes the blocks: threads of this process, or a cluster (`ray_engine.plays_on_ray`). Everything is written
+into `<folder>.partial`, which is renamed to `<folder>` when it is whole.
 """
 
 import errno
 import fcntl
+import functools
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ import numpy as np
 
 import games
 from boardsae import __version__, data
-from boardsae.files import ArrayFile, ArrayReader, open_array, read_json, sha256, write_json
+from boardsae.files import ArrayFile, ArrayReader, blank_array, open_array, read_json, sha256, write_json
 from boardsae.progress import progress, say
 from boardsae.splits import SPLITS, repeats, splits
 from games.core import Game, Policy
@@ -26,14 +28,57 @@ BLOCK = 8192  # games that one worker makes at a time
 DEFAULT_GAMES = {"othello": 200_000, "othello6": 200_000, "chess": 50_000, "chess-pgn": 50_000}
 OTHERS = 20_000  # games of a plug-in, which may play slowly
 SCRATCH = ("keys.npy", "done.npy", "lock", "request.json")
+Arrays = dict[str, np.ndarray]  # by file, a row a game
 
 
 class Source(NamedTuple):
-    """Where games come from: how many, a function of (first, games) to their moves and styles, facts to record."""
+    """Where games come from: how many, a function of (first, games) to their arrays, facts to record."""
 
     games: int
-    block: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+    arrays: Callable[[int, int], Arrays]
     facts: dict[str, Any]
+
+
+class Span(NamedTuple):
+    """Games that are made together."""
+
+    first: int
+    games: int
+
+
+class Unfinished:
+    """The arrays of a folder in the making, and which blocks of games they hold."""
+
+    def __init__(self, folder: Path, game: Game, source: Source):
+        self.folder, self.game, self.source = folder, game, source
+        like = source.arrays(0, 1)
+        if not (folder / "keys.npy").exists():
+            row = sum(array.itemsize * math.prod(array.shape[1:]) for array in like.values())
+            check_space(folder, source.games * row)
+        for name, array in like.items():
+            blank_array(folder / f"{name}.npy", (source.games, *array.shape[1:]), array.dtype)
+        blank_array(folder / "done.npy", (math.ceil(source.games / BLOCK),), np.dtype(np.uint8))
+        self.files = {name: ArrayFile(folder / f"{name}.npy") for name in like}
+        self.done = ArrayFile(folder / "done.npy")
+
+    def left(self) -> list[Span]:
+        blocks = np.flatnonzero(open_array(self.folder / "done.npy") == 0).tolist()
+        return [Span(i * BLOCK, min(BLOCK, self.source.games - i * BLOCK)) for i in blocks]
+
+    def write(self, first: int, arrays: Arrays) -> None:
+        for name, array in arrays.items():
+            self.files[name].write(first, array)
+
+    def mark(self, span: Span) -> None:
+        """Says that a span of whole blocks is written."""
+        self.done.write(span.first // BLOCK, np.ones(math.ceil(span.games / BLOCK), np.uint8))
+
+    def close(self) -> None:
+        for file in (*self.files.values(), self.done):
+            file.close()
+
+
+Engine = Callable[[Unfinished, Sequence[Span]], Generator[int]]  # makes the spans; games by games
 
 
 def from_policy(
@@ -44,6 +89,7 @@ def from_policy(
     workers: int,
     folder: Path,
     force: bool = False,
+    engine: Engine | None = None,
 ) -> data.Dataset:
     """`count` games played by the policy, or the rest of them after a kill; game i depends only on (seed, i)."""
     game = games.load(name)
@@ -54,9 +100,21 @@ def from_policy(
     request = {"game": name, "version": game.version, "games": count, "seed": seed, "policy": as_json(played)}
 
     def play(_partial: Path) -> Source:
-        return Source(count, lambda first, n: game.generate(seed, first, n, played), {})
+        return Source(count, functools.partial(play_games, name, seed, played), {})
 
-    return make(game, request, play, workers, folder, force)
+    return make(game, request, play, workers, folder, force, engine)
+
+
+def play_games(name: str, seed: int, policy: Policy, first: int, count: int) -> Arrays:
+    """Games of a policy; of a seed the same ones on every machine."""
+    game = games.load(name)
+    moves, styles = game.generate(seed, first, count, policy)
+    varied = len(policy.styles) > 1 or policy.opening > 0
+    return stored(game, moves) | ({"styles": styles} if varied else {})
+
+
+def stored(game: Game, moves: np.ndarray) -> Arrays:
+    return {"keys": game.keys(moves), "moves": moves, **game.notation(moves)}
 
 
 def from_pgn(
@@ -84,8 +142,8 @@ def from_pgn(
             why = ", ".join(f"{n:,} {reason}" for reason, n in facts["skipped"].items())
             raise ValueError(f"no game in {file} can be used; {f'skipped {why}' if why else 'it holds none'}")
 
-        def block(first: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-            return np.asarray(blocks[first // BLOCK]), np.zeros((n, 2), np.uint8)
+        def block(first: int, _games: int) -> Arrays:
+            return stored(game, np.asarray(blocks[first // BLOCK]))
 
         return Source(sum(map(len, blocks)), block, facts)
 
@@ -110,6 +168,7 @@ def make(
     workers: int,
     folder: Path,
     force: bool,
+    engine: Engine | None = None,
 ) -> data.Dataset:
     """What the request asks for, from where a killed call left it; never over other data without `force`."""
     above_0("workers", workers)
@@ -119,7 +178,10 @@ def make(
     partial = folder.with_name(folder.name + ".partial")
     with begun(partial, request, force):
         if not (partial / "manifest.json").exists():
-            write(partial, game, request, source(partial), workers)
+            unfinished = Unfinished(partial, game, source(partial))
+            fill(unfinished, engine or on_threads(workers))
+            with threads(workers) as pool:
+                finish(partial, request, unfinished.source.facts, pool)
         publish(partial, folder)
     return data.load(folder)
 
@@ -170,50 +232,40 @@ def begun(partial: Path, request: dict[str, Any], force: bool) -> Iterator[None]
         yield
 
 
-def write(partial: Path, game: Game, request: dict[str, Any], source: Source, workers: int) -> None:
-    """All arrays block by block, then the splits and the manifest."""
-    sizes = [min(BLOCK, source.games - first) for first in range(0, source.games, BLOCK)]
-    varied = (
-        len(request.get("policy", {}).get("styles", ())) > 1
-        or request.get("policy", {}).get("opening", 0) > 0
-    )
+def fill(unfinished: Unfinished, engine: Engine) -> None:
+    """All arrays, block by block."""
+    left, total = unfinished.left(), unfinished.source.games
+    bar = progress("played", total, "games", done=total - sum(span.games for span in left))
+    with closing(engine(unfinished, left)) as made:  # also when it is interrupted
+        for n in made:
+            bar.update(n)
+    bar.close()
+    unfinished.close()
 
-    def arrays(block: int, games: int) -> dict[str, np.ndarray]:
-        moves, styles = source.block(block * BLOCK, games)
-        return {"keys": game.keys(moves), "moves": moves, **game.notation(moves)} | (
-            {"styles": styles} if varied else {}
-        )
 
-    shapes = {name: (array.shape[1:], array.dtype) for name, array in arrays(0, 1).items()}
-    if not (partial / "keys.npy").exists():
-        check_space(
-            partial, source.games * sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes.values())
-        )
-    files = {
-        name: ArrayFile(partial / f"{name}.npy", (source.games, *shape), dtype)
-        for name, (shape, dtype) in shapes.items()
-    }
-    done = ArrayFile(partial / "done.npy", (len(sizes),), np.dtype(np.uint8))
+def on_threads(workers: int) -> Engine:
+    """An engine of this machine's cores."""
 
-    def write_block(block: int) -> int:
-        for name, array in arrays(block, sizes[block]).items():
-            files[name].write(block * BLOCK, array)
-        done.write(block, np.ones(1, np.uint8))
-        return sizes[block]
+    def engine(unfinished: Unfinished, left: Sequence[Span]) -> Generator[int]:
+        def make_block(span: Span) -> int:
+            unfinished.write(span.first, unfinished.source.arrays(*span))
+            unfinished.mark(span)
+            return span.games
 
-    left = np.flatnonzero(open_array(partial / "done.npy") == 0).tolist()
-    bar = progress("played", source.games, "games", done=source.games - sum(sizes[block] for block in left))
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for n in pool.map(write_block, left):
-                bar.update(n)
-            bar.close()
-            for file in (*files.values(), done):
-                file.close()
-            finish(partial, request, source.facts, pool)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        with threads(workers) as pool:
+            yield from pool.map(make_block, left)
+
+    return engine
+
+
+@contextmanager
+def threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads; whoever leaves it early waits only for what they are at."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def check_space(folder: Path, need: int) -> None:
@@ -229,7 +281,8 @@ def finish(partial: Path, request: dict[str, Any], facts: dict[str, Any], pool: 
     """The split of every game, then the manifest, which says that all is there."""
     keys, moves = ArrayReader(partial / "keys.npy"), ArrayReader(partial / "moves.npy")
     repeated, different = repeats(keys, pool)
-    split_file = ArrayFile(partial / "split.npy", (len(keys),), np.dtype(np.uint8))
+    blank_array(partial / "split.npy", (len(keys),), np.dtype(np.uint8))
+    split_file = ArrayFile(partial / "split.npy")
 
     def write_split(first: int) -> np.ndarray:  # games and plies by split
         split = splits(keys, repeated, first, first + BLOCK)
@@ -264,7 +317,7 @@ def describe(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def is_scratch(path: Path) -> bool:
-    return path.name in SCRATCH or path.name.startswith("pgn-") or path.suffix == ".tmp"
+    return path.name in SCRATCH or path.name.startswith(("pgn-", ".driver-")) or path.suffix == ".tmp"
 
 
 def publish(partial: Path, folder: Path) -> None:

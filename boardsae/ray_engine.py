@@ -1,4 +1,4 @@
-"""Sweeps and scores on a Ray cluster: the packs, runs and records of local processes, to the byte on CPUs.
+"""Games, sweeps and scores on a Ray cluster: what threads and processes here make, to the byte on CPUs.
 
     sweep.sweep(specs, root, on_ray("auto"))
 
@@ -6,13 +6,14 @@ A pack is a task of one core, or one GPU. Ray tries it again where its worker or
 checkpoints. A task that keeps dying is the failure of its runs and of no others.
 """
 
+import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from boardsae import Broken, data, models, runs, saes, scoring, sweep, targets, tasks
+from boardsae import Broken, data, generate, models, runs, saes, scoring, sweep, targets, tasks
 from boardsae.cluster import (
     Call,
     Files,
@@ -27,7 +28,8 @@ from boardsae.cluster import (
     taken,
     unpack,
 )
-from boardsae.files import read_json
+from boardsae.files import ArrayFile, read_json
+from boardsae.generate import Arrays, Span, Unfinished
 from boardsae.progress import progress
 from boardsae.sweep import Engine, Pack, Result
 
@@ -37,6 +39,9 @@ COPIES = 6  # of an SAE's weights: themselves, gradients, Adam's two moments, wh
 BATCHES = 6  # arrays of (batch, features) alive at once, of one SAE at a time
 GAME = 16  # bytes beside its moves: its place in the order and its length
 SCORING = 3 * 2**30  # bytes of a worker that scores
+PLAYED = 65_536  # games that one task plays: a second or two of chess, a few MB of Othello
+PLAYING = 2**30  # bytes of a worker that plays them
+AHEAD = 2  # tasks that play, for every core: what they send waits in memory until it is written
 SEEN_SECONDS = 60  # until a network file system shows what another machine wrote
 
 
@@ -121,7 +126,9 @@ def lose(pack: Pack, error: Exception) -> None:
 
 
 def told(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = (
+        str(getattr(error, "cause", None) or error).strip().splitlines()
+    )  # what a task raised, without its trace
     return lines[0].strip() if lines else "no reason was given"
 
 
@@ -196,3 +203,61 @@ def score_there(
         have_games(site, task)
         records = [record for _, record in scoring.score_targets([str(f) for f in folders], task, force=True)]
         return records, taken(folders, root) if carried else {}
+
+
+def plays_on_ray(address: str) -> generate.Engine:
+    """An engine of a cluster's cores, for games; one that cannot be reached is refused at once."""
+    check_reachable(address)
+
+    def engine(unfinished: Unfinished, left: Sequence[Span]) -> Generator[int]:
+        if not left:
+            return
+        with connected(address, unfinished.folder) as site:
+            check_nodes(site)
+            spans = list(joined(left))
+            calls = [play_call(unfinished, span) for span in spans]
+            for place, answer in answers(calls, site, AHEAD * cores()):
+                if isinstance(answer, Exception):
+                    problem = f"{calls[place].name}: {told(answer)}; the same command goes on"
+                    raise OSError(errno.EIO, problem, str(site.root))
+                unfinished.write(spans[place].first, answer)
+                unfinished.mark(spans[place])
+                yield spans[place].games
+
+    return engine
+
+
+def cores() -> int:
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 0)))
+
+
+def joined(left: Sequence[Span]) -> Iterator[Span]:
+    """Neighbours together, as many as one task plays."""
+    first, games = left[0]
+    for span in left[1:]:
+        if span.first == first + games and games + span.games <= PLAYED:
+            games += span.games
+        else:
+            yield Span(first, games)
+            first, games = span
+    yield Span(first, games)
+
+
+def play_call(unfinished: Unfinished, span: Span) -> Call:
+    title = f"play {unfinished.game.name}:{span.first}-{span.first + span.games}"
+    return Call(title, play_there, (unfinished.source.arrays, span), 1, 0, PLAYING)
+
+
+def play_there(site: Site, threads: int, arrays: Callable[[int, int], Arrays], span: Span) -> Arrays:
+    """In a worker: plays a span into the driver's folder; where that is not seen, the answer is its arrays."""
+    with at(site, threads) as root:
+        made = arrays(*span)
+        if root != site.root:
+            return made
+        for name, array in made.items():
+            file = ArrayFile(root / f"{name}.npy")
+            file.write(span.first, array)
+            file.close()  # which on a network file system is when others see it
+        return {}

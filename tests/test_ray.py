@@ -1,4 +1,4 @@
-"""Ray: the same runs and records as local processes, also when workers and nodes die in the middle."""
+"""Ray: the same games, runs and records as on one machine, also when workers, nodes and drivers die in the middle."""
 
 import hashlib
 import json
@@ -12,11 +12,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from made_task import opened
 
-from boardsae import gpt, runs, sweep
+from boardsae import generate, gpt, runs, sweep
 from boardsae.files import write_json
 from boardsae.runs import Spec
 
@@ -51,6 +52,12 @@ def cluster():
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """That the cluster answers, the first test and one of its own show; asking takes seconds."""
+    monkeypatch.setattr(ray_engine, "check_reachable", lambda _: None)
 
 
 def specs(task, rows=8192 * 3):
@@ -88,6 +95,7 @@ def test_the_same_weights_and_scores_as_here(task, cluster, local, tmp_path):
     assert records(ray_engine.score_targets([str(tmp_path)], task, "nowhere:1", 1, False)) == here
 
 
+@pytest.mark.usefixtures("reached")
 def test_files_travel_where_the_folder_of_results_is_not_shared(task, cluster, local, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "touch", lambda _: None)  # no mark, so that no worker knows the folder
     results = sweep.sweep(specs(task), tmp_path, ray_engine.on_ray(cluster.address), "cpu")
@@ -102,8 +110,9 @@ def test_files_travel_where_the_folder_of_results_is_not_shared(task, cluster, l
     assert kept["made_with"]["machine"].endswith("1 threads")
 
 
-def pid_of_a_worker():
-    found = subprocess.run(["pgrep", "-f", "ray::train_there|ray::train "], capture_output=True, text=True)
+def workers(verb="train"):
+    """Processes that are at a task of ours."""
+    found = subprocess.run(["pgrep", "-f", f"ray::{verb}_there|ray::{verb} "], capture_output=True, text=True)
     return [int(pid) for pid in found.stdout.split()]
 
 
@@ -118,15 +127,16 @@ def begun(root):
     return list(root.rglob("spec.json"))
 
 
+@pytest.mark.usefixtures("reached")
 def test_a_worker_and_a_node_die_and_every_run_is_trained_once(task, cluster, tmp_path):
-    asked = specs(task, rows=8192 * 60)
+    asked = specs(task, rows=8192 * 30)
     expected = weights(sweep.sweep(asked, tmp_path / "local", sweep.locally(1), "cpu"))
     doomed = cluster.add_node(**NODE)
     died = []
 
     def trouble():
-        if wait_for(lambda: len(begun(tmp_path / "ray")) > 1 and pid_of_a_worker(), 60):
-            os.kill(pid_of_a_worker()[0], signal.SIGKILL)
+        if pids := wait_for(lambda: len(begun(tmp_path / "ray")) > 1 and workers(), 60):
+            os.kill(pids[0], signal.SIGKILL)
             died.append("worker")
         cluster.remove_node(doomed, allow_graceful=False)
         died.append("node")
@@ -142,30 +152,55 @@ def test_a_worker_and_a_node_die_and_every_run_is_trained_once(task, cluster, tm
     assert not list((tmp_path / "ray").rglob("checkpoint.safetensors*"))
 
 
+def long_and_short(task):
+    return [Spec(task, "topk", {"k": 4}, 32, 8192 * n, 0, layer=layer) for layer, n in enumerate((60, 3))]
+
+
 DRIVER = """
 import pathlib, sys
-from boardsae import ray_engine, runs, sweep
-task, root, address, rows = sys.argv[1:]
-specs = [runs.Spec(task, "topk", {"k": 4}, 32, int(rows), seed, layer=seed) for seed in (0, 1)]
-if __name__ == "__main__":
-    for result in sweep.sweep(specs, pathlib.Path(root), ray_engine.on_ray(address), "cpu"):
-        assert result.error is None, result.error
+from boardsae import ray_engine, sweep
+from test_ray import long_and_short
+task, root, address = sys.argv[1:]
+ray_engine.check_reachable = lambda _: None
+there = ray_engine.train_there
+
+def often(*arguments):
+    from boardsae import train_sae
+    train_sae.CHECKPOINT_SECONDS = 0.2
+    return there(*arguments)
+
+ray_engine.train_there = often
+sweep.sweep(long_and_short(task), pathlib.Path(root), ray_engine.on_ray(address), "cpu")
 """
 
 
-@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGKILL])
-def test_a_driver_that_ends_leaves_no_task_behind_and_its_repetition_goes_on(ends, task, cluster, tmp_path):
-    call = [sys.executable, "-c", DRIVER, task, str(tmp_path / "runs"), cluster.address]
-    with subprocess.Popen([*call, str(8192 * 4000)], stderr=subprocess.DEVNULL) as driver:
-        assert wait_for(lambda: begun(tmp_path) and pid_of_a_worker(), 60)
-        driver.send_signal(ends)
-        assert driver.wait(30) != 0
-    assert wait_for(lambda: not pid_of_a_worker(), 20)
-    assert not list(tmp_path.rglob("error.json"))
-    for folder in map(Path, {path.parent for path in begun(tmp_path)}):
-        runs.clear(folder)  # which would take minutes
-    again = subprocess.run([*call, "8192"], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+@pytest.mark.usefixtures("reached")
+def test_a_driver_that_ends_leaves_no_task_behind_and_its_repetition_goes_on(task, cluster, tmp_path):
+    root, asked = tmp_path / "runs", long_and_short(task)
+    long, short = (runs.path_of(spec, root) for spec in asked)
+    logged = [""]
+
+    def has_logged_more():
+        return (long / "log.csv").exists() and len((long / "log.csv").read_text()) > len(logged[-1])
+
+    for ends in (signal.SIGINT, signal.SIGKILL):
+        with subprocess.Popen(
+            [sys.executable, "-c", DRIVER, task, str(root), cluster.address],
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])},
+        ) as driver:
+            assert wait_for(lambda: has_logged_more() and workers(), 60)
+            driver.send_signal(ends)
+            assert driver.wait(30) != 0
+        assert wait_for(lambda: not workers(), 20)
+        assert (long / "checkpoint.safetensors").exists()
+        assert (long / "log.csv").read_text().startswith(logged[-1])
+        logged.append((long / "log.csv").read_text())
+    trained = runs.is_trained(short) and (short / "boardsae.json").stat().st_mtime_ns
+    found = weights(sweep.sweep(asked, root, ray_engine.on_ray(cluster.address), "cpu"))
+    assert found == weights(sweep.sweep(asked, tmp_path / "local", sweep.locally(1), "cpu"))
+    assert (long / "log.csv").read_text().startswith(logged[-1])  # with the seconds of the first attempt
+    assert trained in (False, (short / "boardsae.json").stat().st_mtime_ns)
 
 
 def test_what_keeps_dying_is_the_failure_of_its_runs_alone(task, tmp_path):
@@ -184,12 +219,14 @@ def test_a_cluster_that_cannot_be_reached_is_refused_in_time(monkeypatch):
     assert time.monotonic() - began < 30  # Ray is imported first, by a machine that may be busy
 
 
-def test_ray_that_is_not_installed_is_asked_for(monkeypatch):
+@pytest.mark.parametrize("engine", [ray_engine.on_ray, ray_engine.plays_on_ray])
+def test_ray_that_is_not_installed_is_asked_for_before_anything_is_begun(engine, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"pip install 'boardsae\[ray\]'"):
-        ray_engine.on_ray("auto")
+        engine("auto")
 
 
+@pytest.mark.usefixtures("reached")
 def test_a_node_of_another_version_is_refused_before_any_run(task, cluster, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import boardsae\nboardsae.__version__ = '0.0.0'\n")
     node = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(tmp_path)})
@@ -199,3 +236,102 @@ def test_a_node_of_another_version_is_refused_before_any_run(task, cluster, tmp_
     finally:
         cluster.remove_node(node)
     assert not begun(tmp_path)
+
+
+def played(folder, games, engine=None, name="othello6", policy=None):
+    return files_of(generate.from_policy(name, games, 0, policy, 2, folder, engine=engine).folder)
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def marked(folder):
+    """How many blocks of an unfinished folder are done."""
+    path = folder.with_name(folder.name + ".partial") / "done.npy"
+    return int(np.load(path).sum()) if path.exists() else 0
+
+
+@pytest.mark.usefixtures("reached")
+def test_a_worker_that_plays_dies_and_the_games_are_those_of_here(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "BLOCK", 2048)
+    monkeypatch.setattr(ray_engine, "PLAYED", 4096)
+    killed = []
+
+    def trouble():
+        if pids := wait_for(lambda: marked(tmp_path / "there") > 9 and workers("play"), 60):
+            os.kill(pids[0], signal.SIGKILL)
+            killed.append(marked(tmp_path / "there"))
+
+    thread = threading.Thread(target=trouble)
+    thread.start()
+    there = played(tmp_path / "there", 300_000, ray_engine.plays_on_ray(cluster.address))
+    thread.join()
+    assert 9 < killed[0] < 140
+    assert there == played(tmp_path / "here", 300_000)
+
+
+@pytest.mark.usefixtures("reached")
+def test_games_travel_a_few_at_a_time_where_the_folder_is_not_shared(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "BLOCK", 64)
+    monkeypatch.setattr(ray_engine, "PLAYED", 128)
+    here = played(tmp_path / "here", 5000, name="chess", policy="mixture")
+    monkeypatch.setattr(Path, "touch", lambda _: None)  # no mark, so that no worker knows the folder
+    begin, write, waiting = grid.begin, generate.Unfinished.write, [0]
+
+    def counted_begin(call, site):
+        waiting.append(waiting[-1] + call.name.startswith("play chess:"))
+        return begin(call, site)
+
+    def counted_write(unfinished, first, arrays):
+        assert arrays.keys() >= {"moves", "keys", "styles"}
+        waiting.append(waiting[-1] - 1)
+        write(unfinished, first, arrays)
+
+    monkeypatch.setattr(grid, "begin", counted_begin)
+    monkeypatch.setattr(generate.Unfinished, "write", counted_write)
+    engine = ray_engine.plays_on_ray(cluster.address)
+    assert played(tmp_path / "there", 5000, engine, "chess", "mixture") == here
+    assert len(waiting) == 1 + 2 * 40
+    assert max(waiting) <= ray_engine.AHEAD * len(cluster.worker_nodes) + 1
+
+
+@pytest.mark.usefixtures("reached")
+def test_games_go_on_where_a_killed_driver_left_them(cluster, tmp_path, monkeypatch):
+    games, folder = 2_000_000, tmp_path / "there"
+    command = (
+        f"generate-data othello6 --games {games} --engine ray --address {cluster.address} --out {folder}"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "boardsae", *command.split()], stderr=subprocess.DEVNULL
+    ) as driver:
+        assert wait_for(lambda: marked(folder), 60)
+        driver.kill()
+    assert wait_for(lambda: not workers("play"), 20)
+    done, again = marked(folder), []
+    assert 0 < done < games / generate.BLOCK
+    mark = generate.Unfinished.mark
+    monkeypatch.setattr(
+        generate.Unfinished, "mark", lambda self, span: again.append(span) or mark(self, span)
+    )
+    there = played(folder, games, ray_engine.plays_on_ray(cluster.address))
+    assert sum(span.games for span in again) == games - done * generate.BLOCK
+    assert there == played(tmp_path / "here", games)
+
+
+@pytest.mark.usefixtures("reached")
+def test_a_span_that_cannot_be_played_is_one_line_and_what_is_done_stays(cluster, tmp_path, monkeypatch):
+    def broken(name, seed, policy, first, games, play=generate.play_games):
+        if first > 4096:
+            raise OSError(28, "No space left on device")
+        return play(name, seed, policy, first, games)
+
+    monkeypatch.setattr(generate, "BLOCK", 2048)
+    monkeypatch.setattr(ray_engine, "PLAYED", 2048)
+    monkeypatch.setattr(ray_engine, "AHEAD", 1)
+    monkeypatch.setattr(generate, "play_games", broken)
+    with pytest.raises(OSError, match="No space left") as caught:
+        played(tmp_path / "there", 20_000, ray_engine.plays_on_ray(cluster.address))
+    assert caught.value.strerror.endswith("No space left on device; the same command goes on")
+    assert "play othello6:" in caught.value.strerror
+    assert marked(tmp_path / "there") >= 2

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from boardsae.cli.app import app
+from boardsae.cli.engines import Address, EngineName, is_on_ray
 from boardsae.progress import say
 
 GameName = Annotated[str, typer.Argument(metavar="GAME", help="othello, othello6, chess or chess-pgn.")]
@@ -28,6 +29,8 @@ def generate_data(
         Path | None, typer.Option(help="Read real chess games: FILE.pgn, .pgn.gz or .pgn.zst.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds.")] = False,
+    engine: EngineName = "local",
+    address: Address = None,
 ) -> None:
     """Play games, or read them from PGN, into a folder.
 
@@ -36,12 +39,24 @@ def generate_data(
     from boardsae import generate
 
     folder, threads = out or Path("data") / game, workers if workers is not None else os.cpu_count() or 1
+    on_ray = is_on_ray(engine, address)
+    if on_ray and workers is not None:
+        raise ValueError(
+            "--workers counts threads of this machine; on Ray every free core of the cluster plays"
+        )
     if pgn is not None:
+        if on_ray:
+            raise ValueError("--pgn reads one file, which this machine does alone; leave --engine away")
         if policy is not None or seed:
             raise ValueError(
                 "--pgn reads games as they are; --policy and --seed are for games that are played here"
             )
         made = generate.from_pgn(game, games, pgn, threads, folder, force)
+    elif on_ray:
+        from boardsae.ray_engine import plays_on_ray
+
+        cluster = plays_on_ray(address or "auto")
+        made = generate.from_policy(game, games, seed, policy, threads, folder, force, cluster)
     else:
         made = generate.from_policy(game, games, seed, policy, threads, folder, force)
     print(folder)

@@ -6,24 +6,12 @@ from typing import Annotated
 import typer
 
 from boardsae.cli.app import app
+from boardsae.cli.engines import Address, EngineName, is_on_ray
 from boardsae.progress import say
 
 TaskName = Annotated[
     str, typer.Option(metavar="TASK", help="A task of `boardsae list tasks`, or a model folder.")
 ]
-
-EngineName = Annotated[str, typer.Option(metavar="ENGINE", help="local: processes here; ray: a Ray cluster.")]
-Address = Annotated[
-    str | None, typer.Option(help="Of the Ray cluster: host:port, local, or auto [default: auto].")
-]
-
-
-def is_on_ray(engine: str, address: str | None) -> bool:
-    if engine not in ("local", "ray"):
-        raise ValueError(f"expected --engine local or ray, got {engine!r}")
-    if address is not None and engine != "ray":
-        raise ValueError("expected --engine ray beside --address, which is that of a Ray cluster")
-    return engine == "ray"
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

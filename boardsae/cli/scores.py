@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from boardsae.cli.app import app
-from boardsae.cli.saes import Address, EngineName, TaskName, is_on_ray
+from boardsae.cli.engines import Address, EngineName, is_on_ray
+from boardsae.cli.saes import TaskName
 from boardsae.progress import say
 
 
