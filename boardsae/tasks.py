@@ -49,6 +49,17 @@ TASKS = {
             "3777252540634d6ef3b1bea27b99d0b830845f7ebd1d714e732e12657220b235",
             "data/othello",
         ),
+        Task(
+            "chess-v1",
+            "chess",
+            "chess-v1",
+            2,
+            50_000,
+            0,
+            "80485e8b13835f19c1873953ab31317a1433b93f5a31d1e70c1083c32a26d37d",
+            "data/chess-uniform",
+            "uniform",
+        ),
     )
 }
 DEFAULT = "othello6-v1"

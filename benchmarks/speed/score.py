@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -41,32 +42,39 @@ def scored(scorer: Scorer, seed: int) -> None:
     scorer.score(Subject(sae, {"name": "drawn"}, sae.W_dec))
 
 
+def rows(task: str, games: int | None) -> Iterator[str]:
+    """A line for each part, and one for the peak of memory."""
+    opened = tasks.open_task(tasks.of(task))
+    scored(Scorer(Evidence(opened, limit=20)), 0)  # compiles the kernels
+    evidence = Evidence(opened, limit=games)
+    scorer = Scorer(evidence)
+    parts: dict[str, Callable[[], object]] = {
+        "games read: GPT and truth": lambda: (evidence.train, evidence.select, evidence.report),
+        "ceiling of linear probes": scorer.ceiling,
+        "first SAE, all metrics": lambda: scored(scorer, 1),
+        "every other SAE": lambda: scored(scorer, 2),
+    }
+    if controls.shipped(evidence):
+        parts["controls, shipped"] = lambda: controls.records(evidence, Path(tempfile.mkdtemp()))
+    yield "| part | seconds |"
+    yield "|---|--:|"
+    for name, part in parts.items():
+        began = time.perf_counter()
+        part()
+        yield f"| {name} | {time.perf_counter() - began:.1f} |"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gigabytes = peak / (2**30 if sys.platform == "darwin" else 2**20)
+    yield f"\n{task}, {torch.get_num_threads()} threads, peak memory {gigabytes:.1f} GB"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", default=tasks.DEFAULT)
     parser.add_argument("--games", type=int, help="of each split; fewer are a rehearsal")
     asked = parser.parse_args()
     memory.keep_freed()
-    opened = tasks.open_task(tasks.of(asked.task))
-    scored(Scorer(Evidence(opened, limit=20)), 0)  # compiles the kernels
-    evidence = Evidence(opened, limit=asked.games)
-    scorer = Scorer(evidence)
-    parts = {
-        "games read: GPT and truth": lambda: (evidence.train, evidence.select, evidence.report),
-        "ceiling of linear probes": scorer.ceiling,
-        "first SAE, all metrics": lambda: scored(scorer, 1),
-        "every other SAE": lambda: scored(scorer, 2),
-        "controls, shipped": lambda: controls.records(evidence, Path(tempfile.mkdtemp())),
-    }
-    if asked.games or not controls.shipped_at(asked.task).exists():
-        del parts["controls, shipped"]
-    print(f"{asked.task}, {torch.get_num_threads()} threads\n\n| part | seconds |\n|---|--:|")
-    for name, part in parts.items():
-        began = time.perf_counter()
-        part()
-        print(f"| {name} | {time.perf_counter() - began:.1f} |", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"\npeak memory {peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GB")
+    for line in rows(asked.task, asked.games):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
