@@ -12,9 +12,9 @@ import torch
 from boardsae.evidence import Evidence
 from boardsae.metrics import chance, supervised
 from boardsae.metrics.detectors import by_game
-from boardsae.probes import best_fit, best_thresholds
+from boardsae.probes import STRENGTHS, Probes, best_thresholds, fits
 
-CELLS = 2**25  # of an array of floats (row, predicate)
+CELLS = 2**23  # of an array of floats (row, predicate)
 
 
 class Ceiling(NamedTuple):
@@ -25,17 +25,26 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(evidence: Evidence) -> Ceiling:
-    train, select, report = evidence.train, evidence.select, evidence.report
-    predicates = len(evidence.columns)
-    each = max(1, CELLS // len(train.rows))
-    parts = [np.arange(first, min(first + each, predicates)) for first in range(0, predicates, each)]
-    found = []
-    for some in parts:
+    select, report, found = evidence.select, evidence.report, []
+    for some, probes in fitted(evidence):
         held = torch.from_numpy(select.truth.of(some)[:])
-        probes = best_fit(train.x, torch.from_numpy(train.truth.of(some)[:]), select.x, held)
         levels = best_thresholds(probes(select.x), held, torch.from_numpy(select.ply))
         said, truth = probes(report.x), report.truth.of(some)[:]
         by_f1 = by_game((said > levels.f1).numpy(), truth, report.starts).sum(0)
         by_phi = chance.moments((said > levels.phi).numpy(), truth, report.ply, report.starts).sum(0)
         found.append(Ceiling(supervised.table(by_f1, len(report.x)).f1, chance.phi(by_phi)))
     return Ceiling(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
+def fitted(evidence: Evidence) -> list[tuple[np.ndarray, Probes]]:
+    """Probes of some predicates at a time, all of the strength that explains the select games best."""
+    train, select, predicates = evidence.train, evidence.select, len(evidence.columns)
+    each = max(1, CELLS // len(train.rows))
+    parts = [np.arange(first, min(first + each, predicates)) for first in range(0, predicates, each)]
+    tried, errors = [], torch.zeros(len(STRENGTHS), dtype=torch.float64)
+    for some in parts:
+        tried.append(fits(train.x, torch.from_numpy(train.truth.of(some)[:])))
+        held = torch.from_numpy(select.truth.of(some)[:]).float()
+        errors += torch.tensor([(probes(select.x) - held).square().sum().item() for probes in tried[-1]])
+    best = int(errors.argmin())
+    return [(some, strengths[best]) for some, strengths in zip(parts, tried, strict=True)]
