@@ -87,8 +87,8 @@ METRICS: dict[str, Metric] = {
         "strategy coverage, paper's code",
         "up",
         "0 to 1",
-        "As coverage_paper, of the 14 strategy concepts of Karvonen et al. 2024: the mean over concepts of a mean over"
-        " squares, a threshold each.",
+        "As coverage_paper, of the 14 strategy concepts of chess in Karvonen et al. 2024: the mean over concepts of a"
+        " mean over squares, a threshold each.",
         "In-sample; of many concepts an always-on feature has most.",
         family="chess",
     ),
@@ -96,7 +96,7 @@ METRICS: dict[str, Metric] = {
         "strategy reconstruction, paper's code",
         "up",
         "0 to 1",
-        "As reconstruction_paper, of the 14 strategy concepts: the mean over concepts of each one's own F1.",
+        "As reconstruction_paper, of the 14 strategy concepts of chess: the mean over concepts of each one's own F1.",
         "The thresholds are chosen on test.",
         family="chess",
     ),
