@@ -41,10 +41,10 @@ COMMANDS = {
         "boardsae train-gpt chess --size small --objective soft --tokens 23761920 --data data/chess-models"
         " --out models/chess-v1",
     ),
-    # 40 minutes on one core
+    # 35M tokens: 36 minutes on one core
     "chess-pgn-v1": (
         "boardsae generate-data chess-pgn --games 800000 --seed 100 --out data/chess-pgn-models",
-        "boardsae train-gpt chess-pgn --size small --objective next --minutes 40 --data data/chess-pgn-models"
+        "boardsae train-gpt chess-pgn --size small --objective next --tokens 35381760 --data data/chess-pgn-models"
         " --out models/chess-pgn-v1",
     ),
     # for a GPU, hours; not yet run

@@ -128,6 +128,8 @@ def fetch(
                 say(f"{folder} is {commit} of {repository} already")
                 return folder, commit
             raise FileExistsError(f"{folder} exists; choose another --out, or --force replaces it")
+        if folder.exists() and not (folder / MARKER).exists():
+            raise FileExistsError(f"{folder} holds what no fetch made, and stays; choose another --out")
         partial = folder.with_name(f"{folder.name}.{commit[:12]}.partial")
         marker = checked(Path(taken(api, repository, MARKER, commit, partial)), repository)
         bar = progress("fetching", len(marker["files"]), "files")
@@ -138,6 +140,8 @@ def fetch(
             bar.update(1)
         bar.close()
     shutil.rmtree(partial / ".cache", ignore_errors=True)
+    if marker["kind"] == "model":
+        check_stays(partial / "model.json")
     write_json(partial / MARKER, marker | {"repository": repository, "commit": commit})
     if folder.exists():
         shutil.rmtree(folder)
@@ -173,6 +177,13 @@ def checked(path: Path, repository: str) -> dict[str, Any]:
     if len(files) > MOST_FILES or size > MOST_BYTES:
         raise Broken(f"{repository} holds {len(files):,} files of {size:,} bytes, more than can be meant")
     return marker
+
+
+def check_stays(model: Path) -> None:
+    """Games that a task lacks are made where its model says; a model of others may say so below this folder alone."""
+    place = PurePosixPath(str(read_json(model).get("recipe", {}).get("data", "")))
+    if place.is_absolute() or ".." in place.parts:
+        raise Broken(f"expected a folder below this one for the games of a fetched model, got {place}")
 
 
 def is_whole(path: Path, facts: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from boardsae.files import read_json
 from boardsae.metrics import METRICS
-from boardsae.runs import facts_of, runs
+from boardsae.runs import facts_of, is_imported, runs
 
 SHOWN = (
     "l0@1",
@@ -37,11 +37,17 @@ def name_of(target: Path, kind: str) -> str:
 
 def card(target: Path, kind: str, repository: str) -> str:
     body = {"model": of_model, "run": of_run, "results": of_results}[kind]
-    return "\n".join([*front(kind), *body(target), *fetched(kind, repository), ""])
+    return "\n".join([*front(kind, is_ours(target, kind)), *body(target), *fetched(kind, repository), ""])
 
 
-def front(kind: str) -> Iterator[str]:
-    yield from ("---", "library_name: boardsae", "license: mit", "tags:", "- boardsae", f"- {kind}")
+def is_ours(target: Path, kind: str) -> bool:
+    """Whether all of it was trained here; under which licence others may give theirs away is for them to say."""
+    return kind == "model" or not any(is_imported(run) for run in runs(target))
+
+
+def front(kind: str, ours: bool) -> Iterator[str]:
+    yield from ("---", "library_name: boardsae", *(["license: mit"] if ours else []))
+    yield from ("tags:", "- boardsae", f"- {kind}")
     if kind != "model":
         yield from ("- sparse-autoencoder", "- interpretability")
     yield from ("---", "")

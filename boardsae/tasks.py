@@ -60,6 +60,16 @@ TASKS = {
             "data/chess-uniform",
             "uniform",
         ),
+        Task(
+            "chess-pgn-v1",
+            "chess-pgn",
+            "chess-pgn-v1",
+            1,
+            50_000,
+            0,
+            "e9805ba06c1219b04de2948be6c4703190146ca046acb1204e49431bb489b616",
+            "data/chess-pgn",
+        ),
     )
 }
 DEFAULT = "othello6-v1"

@@ -51,7 +51,7 @@ def mock(monkeypatch, tmp_path):
     made.server.server_close()
 
 
-def test_a_run_comes_back_as_it_went(results, mock, tmp_path):
+def test_a_run_comes_back_as_it_went(results, mock, tmp_path, monkeypatch):
     pushed = hub.push(results / "k=4", "me/topk")
     files = mock.files("me/topk")
     assert {hub.MARKER, hub.CARD, "spec.json", "sae_weights.safetensors", "scores.json"} <= files.keys()
@@ -66,7 +66,9 @@ def test_a_run_comes_back_as_it_went(results, mock, tmp_path):
     value = read_json(results / "k=4" / "scores.json")["metrics"]["cov_x@1"]["value"]
     assert f"{value:.4f}" in card
     assert "boardsae fetch me/topk" in card
-    assert card.startswith("---\nlibrary_name: boardsae\n")
+    assert card.startswith("---\nlibrary_name: boardsae\nlicense: mit\n")
+    monkeypatch.setattr(model_card, "is_imported", lambda _: True)
+    assert "license" not in model_card.card(results / "k=4", "run", "me/topk")
 
 
 @pytest.mark.usefixtures("mock")
@@ -142,6 +144,28 @@ def test_what_was_tampered_with_is_refused(change, message, results, mock, tmp_p
         hub.fetch("me/tampered", None, tmp_path / "there")
     assert not (tmp_path / "there").exists()
     assert not (tmp_path.parent / "cfg.json").exists()
+
+
+@pytest.mark.parametrize("place", ["/etc/games", "../../games"])
+@pytest.mark.usefixtures("mock")
+def test_a_model_may_not_say_that_games_go_anywhere(place, task, tmp_path):
+    made = tmp_path / "model"
+    made.mkdir()
+    gpt.save(task.model, made, {"recipe": {"data": place}})
+    hub.push(made, "me/model")
+    with pytest.raises(Broken, match="expected a folder below this one"):
+        hub.fetch("me/model", None, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.usefixtures("mock")
+def test_what_no_fetch_made_stays_even_by_force(results, tmp_path):
+    hub.push(results / "k=4", "me/run")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "thesis.tex").write_text("years")
+    with pytest.raises(FileExistsError, match="holds what no fetch made"):
+        hub.fetch("me/run", None, tmp_path / "there", force=True)
+    assert (tmp_path / "there" / "thesis.tex").exists()
 
 
 def renamed(files, name, other):
