@@ -42,7 +42,9 @@ def card(target: Path, kind: str, repository: str) -> str:
 
 def is_ours(target: Path, kind: str) -> bool:
     """Whether all of it was trained here; under which licence others may give theirs away is for them to say."""
-    return kind == "model" or not any(is_imported(run) for run in runs(target))
+    if kind == "model":
+        return "imported" not in read_json(target / "model.json")
+    return not any(is_imported(run) for run in runs(target))
 
 
 def front(kind: str, ours: bool) -> Iterator[str]:
