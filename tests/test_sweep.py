@@ -193,9 +193,9 @@ def wait_for(condition, seconds):
 @pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_ends_leaves_no_process_behind(ends, tmp_path):
     (tmp_path / "endless.py").write_text(ENDLESS)
-    with subprocess.Popen(
-        [sys.executable, "endless.py", str(tmp_path)], cwd=tmp_path, stderr=subprocess.DEVNULL
-    ) as parent:
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  a shell's `&` would have it ignored
+    command = [sys.executable, "endless.py", str(tmp_path)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=heard) as parent:
         wait_for(lambda: all((tmp_path / f"pid{i}").exists() for i in range(2)), 60)
         workers = [int(path.read_text() or 0) for path in tmp_path.glob("pid*")]
         assert len(workers) == 2
