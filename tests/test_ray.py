@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from made_task import opened
+from processes import hear_ctrl_c
 
 from boardsae import generate, gpt, runs, sweep
 from boardsae.files import write_json
@@ -188,6 +189,7 @@ def test_a_driver_that_ends_leaves_no_task_behind_and_its_repetition_goes_on(tas
             [sys.executable, "-c", DRIVER, task, str(root), cluster.address],
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])},
+            preexec_fn=hear_ctrl_c,
         ) as driver:
             assert wait_for(lambda: has_logged_more() and workers(), 60)
             driver.send_signal(ends)

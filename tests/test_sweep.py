@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from made_task import opened
+from processes import hear_ctrl_c
 from typer.testing import CliRunner
 
 from boardsae import gpt, runs, saes, sweep, train_sae
@@ -193,9 +194,8 @@ def wait_for(condition, seconds):
 @pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_ends_leaves_no_process_behind(ends, tmp_path):
     (tmp_path / "endless.py").write_text(ENDLESS)
-    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  a shell's `&` would have it ignored
     command = [sys.executable, "endless.py", str(tmp_path)]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=heard) as parent:
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=hear_ctrl_c) as parent:
         wait_for(lambda: all((tmp_path / f"pid{i}").exists() for i in range(2)), 60)
         workers = [int(path.read_text() or 0) for path in tmp_path.glob("pid*")]
         assert len(workers) == 2
