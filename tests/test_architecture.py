@@ -81,8 +81,6 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.report",
     "boardsae.page",
     "boardsae.quickstart",
-    "boardsae.model_card",
-    "boardsae.hub",
     "boardsae.plots",
     "boardsae.show",
     "boardsae.explain",
