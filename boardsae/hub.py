@@ -35,7 +35,7 @@ def in_one_line(repository: str, revision: str) -> Iterator[None]:
     """What the network, the Hub or its client object to, as one line that says what to do."""
     from huggingface_hub import constants, errors
 
-    transport = errors.HfHubHTTPError.__bases__[0]  # whichever HTTP library the client is built on
+    transport: Any = errors.HfHubHTTPError.__bases__[0]  # whichever HTTP library the client is built on
     try:
         yield
     except errors.HfHubHTTPError as error:
