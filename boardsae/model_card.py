@@ -47,7 +47,9 @@ def of_run(sent: Parcel, repository: str) -> Iterator[str]:
     else:
         yield "A sparse autoencoder trained with boardsae on activations of a GPT that plays a board game."
     yield ""
-    yield from table("What it is", ["", ""], list(facts_of(spec)), words=2)
+    hook = read_json(sent.folder / "boardsae.json").get("hook")
+    rows = [["hook", hook]] if hook else []
+    yield from table("What it is", ["", ""], [*facts_of(spec), *rows], words=2)
     yield from scores(sent.folder)
     yield from commands(repository, f"boardsae score hub/{repository}")
     yield from needs([spec])
@@ -56,13 +58,13 @@ def of_run(sent: Parcel, repository: str) -> Iterator[str]:
 
 def of_results(sent: Parcel, repository: str) -> Iterator[str]:
     specs = [read_json(sent.folder / place / "spec.json") for place in sent.holds]
-    found = records.find(sent.folder)
-    yield "Sparse autoencoders of boardsae, each a folder with its spec, its weights where they are, its scores."
+    found, weights = records.find(sent.folder), sum(name.endswith("safetensors") for name in sent.files)
+    yield f"Sparse autoencoders of boardsae, each a folder with its spec and scores; {weights or 'none'} with weights."
     yield ""
     for task in found.tasks():
         mine = found.of(task)
         if mine.runs:
-            rows = [row(run, sent.folder) for run in mine.runs]
+            rows = [row(run, sent.folder) for run in sorted(mine.runs, key=lambda run: run.control)]
             shown = ["run", *(title for _, title, _ in HEADLINE)]
             yield from table(task, shown, rows, "\\* a control. " + ABOUT_SCORES)
     left_out = [[f"{each.path}", each.reason] for each in found.left_out]

@@ -66,6 +66,7 @@ def blob_id(content):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # it would wait 40 ms before every body
     hub: Hub
 
     def log_message(self, *_):
