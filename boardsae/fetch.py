@@ -103,6 +103,7 @@ def put_in_place(partial: Path, out: Path) -> None:
     """A folder that stands there already is gone only when the new one has its name."""
     old = out.with_name(out.name + ".replaced")
     if out.exists():
+        shutil.rmtree(old, ignore_errors=True)  # of an earlier call, killed while it took that away
         out.replace(old)
     partial.replace(out)
     shutil.rmtree(old, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The Hugging Face Hub as its own client reaches it: what a repository holds, and what goes wrong in one line."""
 
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from boardsae.parcel import MANIFEST
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
+    from huggingface_hub.errors import HfHubHTTPError
 
 MAIN = "main"
 
@@ -25,8 +27,11 @@ def client(repository: str) -> "HfApi":
         raise ValueError(f"expected a repository such as OWNER/NAME, got {repository!r}")
     try:
         from huggingface_hub import HfApi
+        from huggingface_hub.utils import disable_progress_bars
     except ImportError:
         raise ValueError("the Hugging Face Hub needs its client: pip install 'boardsae[hub]'") from None
+    if not sys.stderr.isatty():  # a log has no use for them
+        disable_progress_bars()
     return HfApi(library_name="boardsae", library_version=__version__)
 
 
@@ -35,41 +40,40 @@ def in_one_line(repository: str, revision: str) -> Iterator[None]:
     """What the network, the Hub or its client object to, as one line that says what to do."""
     from huggingface_hub import constants, errors
 
-    transport: Any = errors.HfHubHTTPError.__bases__[0]  # whichever HTTP library the client is built on
+    http: Any = errors.HfHubHTTPError.__bases__[0]  # of whichever HTTP library the client is built on
+    unreachable = (http, ConnectionError, errors.LocalEntryNotFoundError, errors.LocalTokenNotFoundError)
     try:
         yield
     except errors.HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        log_in = "hf auth login, or set HF_TOKEN to a token"
-        if isinstance(error, errors.RevisionNotFoundError):
-            raise FileNotFoundError(f"{repository} has no revision {revision!r}") from None
-        if status == 401:
-            raise PermissionError(
-                f"no repository {repository} for whoever is not logged in: {log_in}"
-            ) from None
-        if status == 403:
-            raise PermissionError(
-                f"the token may not do this with {repository}: {log_in} that may write"
-            ) from None
-        if status == 404:
-            raise FileNotFoundError(
-                f"no repository {repository}; a private one needs a token: {log_in}"
-            ) from None
-        if status == 412:
-            raise FileExistsError(f"{repository} has changed meanwhile; push again") from None
-        raise ConnectionError(f"the Hub refused: {first_line(error)}") from None
-    except (
-        transport,
-        ConnectionError,
-        errors.LocalEntryNotFoundError,
-        errors.LocalTokenNotFoundError,
-    ) as error:
+        raise answered(error, repository, revision) from None
+    except (*unreachable, RuntimeError) as error:  # the latter from transfers in compiled code
         raise ConnectionError(
-            f"cannot reach {constants.ENDPOINT}: {first_line(error)}; the same command goes on from here"
+            f"no connection to {constants.ENDPOINT}: {first_line(error.__cause__ or error)};"
+            " the same command goes on from here"
         ) from None
 
 
-def first_line(error: Exception) -> str:
+def answered(error: "HfHubHTTPError", repository: str, revision: str) -> OSError:
+    """What an answer of the Hub means to whoever asked."""
+    from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
+
+    log_in = "hf auth login, or set HF_TOKEN"
+    if isinstance(error, RevisionNotFoundError):
+        return FileNotFoundError(f"{repository} has no revision {revision!r}")
+    if not isinstance(error, EntryNotFoundError):
+        match error.response.status_code:
+            case 401:
+                return PermissionError(f"{repository} needs a token, if there is one of that name: {log_in}")
+            case 403:
+                return PermissionError(f"this token may not write to {repository}: {log_in} to one that may")
+            case 404:
+                return FileNotFoundError(f"no repository {repository}; a private one needs a token: {log_in}")
+            case 412:
+                return FileExistsError(f"{repository} has changed meanwhile; push again")
+    return ConnectionError(f"the Hub refused: {first_line(error)}")
+
+
+def first_line(error: BaseException) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

@@ -106,10 +106,11 @@ def facts_of(spec: Facts) -> Iterator[list[str]]:
     for name in ("task", "variant", "d_sae", "rows", "seed", "layer", "recipe", "kl_finetune"):
         if spec.get(name) is not None:
             yield [name, f"{spec[name]}"]
-    if spec["options"]:
+    if spec.get("options"):
         yield ["options", ", ".join(f"{name}={value}" for name, value in spec["options"].items())]
     yield from hashes([spec])
-    yield ["boardsae", spec["made_with"]["boardsae"]]
+    if made := spec.get("made_with"):
+        yield ["boardsae", f"{made['boardsae']}"]
 
 
 def hashes(specs: list[Facts]) -> list[list[str]]:

@@ -78,11 +78,12 @@ def pack(folder: Path) -> Parcel:
 def model(folder: Path) -> Parcel:
     from boardsae import gpt
 
-    facts, loaded = read_json(folder / "model.json"), gpt.load(folder)
+    loaded, games = gpt.load(folder), place_of_games(folder)
     shape = loaded.shape
     title = f"GPT of {shape.game}, {shape.layers} layers of width {shape.width}"
     files = gathered("model", folder, folder)
-    if leads_elsewhere(facts["recipe"]["data"]):  # a place on this machine, where nobody else has games
+    if leads_elsewhere(games):  # a place on this machine, where nobody else has games
+        facts = read_json(folder / "model.json")
         facts["recipe"]["data"] = f"data/{shape.game}"
         files["model.json"] = json_text(facts).encode()
     return Parcel("model", title, folder, files, {".": gpt.identity(loaded)})
@@ -94,7 +95,7 @@ def run(folder: Path) -> Parcel:
             raise FileNotFoundError(
                 f"{folder} has no {name}: it is not trained, or its weights are not here; boardsae train-sae makes runs"
             )
-    spec = read_json(folder / "spec.json")
+    spec = spec_in(folder)
     return Parcel("run", title_of(spec), folder, gathered("run", folder, folder), {".": identity(spec)})
 
 
@@ -103,7 +104,7 @@ def results(root: Path) -> Parcel:
     files, holds, specs = {}, {}, []
     for path in sorted(root.rglob("spec.json")):
         if (path.parent / "boardsae.json").exists() or (path.parent / "error.json").exists():
-            specs.append(read_json(path))
+            specs.append(spec_in(path.parent))
             holds[path.parent.relative_to(root).as_posix()] = identity(specs[-1])
             files |= gathered("results", path.parent, root)
     for path in sorted([*root.rglob("matching.csv"), *root.rglob("controls/scores.json")]):
@@ -122,6 +123,14 @@ def gathered(kind: str, folder: Path, root: Path) -> dict[str, Path | bytes]:
     for name in names:
         check_name(kind, name)
     return {**names}
+
+
+def spec_in(folder: Path) -> dict[str, Any]:
+    """What was asked of a run, as far as it takes to name it."""
+    spec = read_json(folder / "spec.json")
+    if not isinstance(spec.get("task"), str) or not isinstance(spec.get("variant"), str):
+        raise Broken(f"{folder / 'spec.json'} is no spec of boardsae: it names no task or no variant")
+    return spec
 
 
 def title_of(spec: dict[str, Any]) -> str:
@@ -172,5 +181,14 @@ def leads_elsewhere(name: str) -> bool:
 
 def check_content(folder: Path, kind: str) -> None:
     """A model's games are made where its files say; that must be a place below the one where it is used."""
-    if kind == "model" and leads_elsewhere(place := str(read_json(folder / "model.json")["recipe"]["data"])):
+    if kind == "model" and leads_elsewhere(place := place_of_games(folder)):
         raise Broken(f"{folder / 'model.json'} keeps its games in {place!r}; expected a relative path")
+
+
+def place_of_games(folder: Path) -> str:
+    recipe = read_json(folder / "model.json").get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("data"), str):
+        raise Broken(
+            f"{folder / 'model.json'} does not say what games it was trained on: it lacks recipe.data"
+        )
+    return recipe["data"]

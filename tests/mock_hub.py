@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_made"
+LARGE = (".safetensors", ".npz")  # their content goes ahead of the commit, by the LFS protocol
 
 
 class Repository:
@@ -39,6 +40,7 @@ class Hub:
 
     def __init__(self):
         self.repositories, self.downloaded = {}, []
+        self.blobs, self.large = {}, set()  # of large files: their content by SHA-256, and their names
         self.hold_after, self.held, self.release = None, threading.Event(), threading.Event()
 
 
@@ -60,6 +62,11 @@ def serving():
         server.server_close()
 
 
+def oid(path, content):
+    """What the client compares, to know whether a file has changed."""
+    return hashlib.sha256(content).hexdigest() if path.endswith(LARGE) else blob_id(content)
+
+
 def blob_id(content):
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
@@ -71,6 +78,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     def answer(self, value, status=200, **headers):
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -141,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(content, X_Repo_Commit=found.resolve(revision), ETag=f'"{blob_id(content)}"')
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         parts = self.split()
         if not self.is_known():
             self.refuse(401, "", "Invalid username or password.")
@@ -149,8 +166,28 @@ class Handler(BaseHTTPRequestHandler):
             self.create(json.loads(body))
         elif parts == ["api", "validate-yaml"]:
             self.answer({"errors": [], "warnings": []})
+        elif parts[2:] == ["info", "lfs", "objects", "batch"]:
+            self.large_files(json.loads(body)["objects"])
         elif (found := self.repository(*parts[2:4])) is not None:
             getattr(self, parts[4])(found, parts[5], body)
+
+    def large_files(self, objects):
+        """Where each goes that is not here yet."""
+        url = f"http://{self.headers['host']}/blobs/"
+        new = {each["oid"]: {"actions": {"upload": {"href": url + each["oid"]}}} for each in objects}
+        self.answer(
+            {
+                "objects": [
+                    each | ({} if each["oid"] in self.hub.blobs else new[each["oid"]]) for each in objects
+                ]
+            }
+        )
+
+    def do_PUT(self):
+        content = self.body()
+        assert hashlib.sha256(content).hexdigest() == self.split()[1]
+        self.hub.blobs[self.split()[1]] = content
+        self.answer({})
 
     def create(self, asked):
         name = f"{asked['organization']}/{asked['name']}"
@@ -173,9 +210,9 @@ class Handler(BaseHTTPRequestHandler):
         files = [
             {
                 "path": each["path"],
-                "uploadMode": "regular",
+                "uploadMode": "lfs" if each["path"].endswith(LARGE) else "regular",
                 "shouldIgnore": False,
-                "oid": blob_id(held[each["path"]]) if each["path"] in held else None,
+                "oid": oid(each["path"], held[each["path"]]) if each["path"] in held else None,
             }
             for each in json.loads(body)["files"]
         ]
@@ -191,6 +228,9 @@ class Handler(BaseHTTPRequestHandler):
                 return
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.hub.blobs[value["oid"]]
+                self.hub.large.add(value["path"])
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
         commit = found.commit(branch, files)

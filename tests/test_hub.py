@@ -21,6 +21,9 @@ from boardsae.runs import Spec
 from boardsae.saes.base import Saved
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Use 'content=:DeprecationWarning"
+)  # of the client, as it uploads
 
 
 @pytest.fixture
@@ -32,6 +35,7 @@ def hub(monkeypatch, tmp_path):
         files = address + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", files)
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # another protocol
         monkeypatch.setattr(runs, "commit", lambda: None)  # asking git takes longer than the rest
         monkeypatch.setenv("HF_ENDPOINT", address)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -99,6 +103,7 @@ def test_a_run_comes_back_as_it_went(hub, run):
     commit = out.strip()
     assert (code, err) == (0, f"next: boardsae fetch me/topk --revision {commit}\n")
     assert hub.repositories["me/topk"].branches["main"] == commit
+    assert hub.large == {"sae_weights.safetensors", "counts.npz"}  # the others go with the commit itself
     assert set(hub.repositories["me/topk"].head()) == {
         ".gitattributes",
         "README.md",
@@ -253,6 +258,23 @@ def test_nothing_of_others_is_replaced_unasked(hub, run):
     assert fetch("me/other", "boardsae")[1] == commit
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("spec.json", "{}", "spec.json is no spec of boardsae: it names no task or no variant"),
+        ("model.json", "{}", "it lacks recipe.data"),
+    ],
+)
+def test_a_folder_that_is_not_what_it_seems_is_not_pushed(hub, run, monkeypatch, name, content, said):
+    monkeypatch.setattr(gpt, "load", lambda _: gpt.GPT(gpt.Shape("othello6", 33, 31, 1, 8, 1)))
+    made = made_run(Path("mine")) if name == "spec.json" else made_model(Path("mine"))
+    (made / name).write_text(content)
+    code, _, err = run("push mine me/mine")
+    assert (code, err.count("\n")) == (3, 1)
+    assert said in err
+    assert not hub.repositories
+
+
 def test_what_people_put_beside_stays(hub):
     push(made_run(Path("mine"), scored=False), "me/topk")
     repository = hub.repositories["me/topk"]
@@ -273,7 +295,8 @@ def test_private_is_private_or_refused(hub, monkeypatch):
         push(Path("mine"), "me/public", private=True)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(
-        PermissionError, match="no repository me/secret for whoever is not logged in: hf auth login"
+        PermissionError,
+        match="me/secret needs a token, if there is one of that name: hf auth login, or set HF_TOKEN",
     ):
         fetch("me/secret")
     assert not Path("hub").exists()
@@ -371,7 +394,7 @@ def test_a_model_may_not_say_where_on_this_machine_its_games_go(hub):
 def test_killed_midway_it_goes_on(hub):
     """A process that is killed while files arrive; what it had is not asked for again."""
     commit = push(made_run(Path("mine")), "me/topk")
-    hub.hold_after = 4
+    hub.hold_after = 4  # the manifest and three others
     line = [sys.executable, "-m", "boardsae", "fetch", "me/topk", "--revision", commit]
     home = {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "HF_HOME": str(Path("hf-home").absolute())}
     with subprocess.Popen(line, stderr=subprocess.DEVNULL, env=os.environ | home) as process:
@@ -422,7 +445,10 @@ def test_a_folder_that_no_fetch_made_is_never_replaced():
         ),
         ("push half me/topk", "half has no boardsae.json: it is not trained"),
         ("push halves me/topk", "no run below halves is trained"),
-        ("push mine others/topk", "the token may not do this with others/topk: hf auth login"),
+        (
+            "push mine others/topk",
+            "this token may not write to others/topk: hf auth login, or set HF_TOKEN to one that may",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(hub, run, line, said):
@@ -456,7 +482,7 @@ def test_without_a_network_one_line_says_so(run, monkeypatch):
     for line in ("push mine me/topk", "fetch me/topk"):
         code, out, err = run(line)
         assert (code, out, err.count("\n")) == (2, "", 1), err
-        assert err.startswith(f"error: cannot reach {address}: ")
+        assert err.startswith(f"error: no connection to {address}: ")
 
 
 def test_without_the_client_one_line_says_how_to_get_it(run, monkeypatch):
