@@ -85,10 +85,10 @@ def download(api: "HfApi", repository: str, commit: str, files: dict[str, Any], 
         return files[name]["size"]
 
     disable_progress_bars()  # a bar for each file would be hundreds
-    for path in sorted(partial.rglob("*")):
+    for path in (path for path in sorted(partial.rglob("*")) if path.is_file()):
         name = path.relative_to(partial).as_posix()
         belongs = name in files and sha256(path) == files[name]["sha256"]
-        if path.is_file() and not name.startswith(".cache/") and not belongs:
+        if not belongs and not name.startswith(".cache/"):
             path.unlink()
     waiting = [name for name in files if not (partial / name).is_file()]
     total, left = (sum(files[name]["size"] for name in names) for names in (files, waiting))

@@ -84,7 +84,8 @@ def of_model(sent: Parcel, repository: str) -> Iterator[str]:
     origin = "taken in by" if "imported" in facts else "trained with"
     yield f"A GPT that plays a board game, {origin} boardsae: a task that sparse autoencoders are scored on."
     yield ""
-    rows = [[name, f"{value}"] for part in ("shape", "recipe") for name, value in facts[part].items()]
+    asked = facts["shape"] | facts["recipe"]
+    rows = [[name, f"{value}"] for name, value in asked.items() if value is not None]
     rows += [["imported from", facts["imported"]["file"]]] if "imported" in facts else []
     rows += [["GPT", code(sent.holds["."])]]
     rows += [["games, `moves.npy`", code(facts["games"])]] if "games" in facts else []
