@@ -25,8 +25,12 @@ def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> Non
     unfinished.replace(path)
 
 
+def json_text(value: Any) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1) + "\n")
+    write_text(path, json_text(value))
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

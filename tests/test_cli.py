@@ -11,7 +11,7 @@ import pytest
 
 from boardsae import cli
 
-HEAVY = {"torch", "transformer_lens", "numba", "matplotlib", "numpy", "chess", "rich"}
+HEAVY = {"torch", "transformer_lens", "numba", "matplotlib", "numpy", "chess", "rich", "huggingface_hub"}
 COMMANDS = sorted(
     command.name or command.callback.__name__.replace("_", "-") for command in cli.app.registered_commands
 )
