@@ -6,8 +6,8 @@
     probe_oracle    linear probes as features · pca, neurons, random, frozen_decoder: variants of the zoo
     random_gpt      topk trained on the model's twin of random weights
 
-They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`; those of named
-tasks are shipped.
+They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`. Those of the
+Othello tasks are shipped.
 """
 
 import gzip
@@ -133,7 +133,7 @@ def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[st
         raise FileExistsError(f"{file} is of another model, other games or another layer; move {folder} away")
     made = [] if force else shipped(evidence)
     if not made:
-        say("scoring the controls of this task, once; some minutes")
+        say("scoring the controls of this task, once; minutes, on chess half an hour")
         made = [*scored(evidence, folder)]
     folder.mkdir(parents=True, exist_ok=True)
     write_record(file, {"controls": made})
