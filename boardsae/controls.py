@@ -133,7 +133,9 @@ def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[st
         raise FileExistsError(f"{file} is of another model, other games or another layer; move {folder} away")
     made = [] if force else shipped(evidence)
     if not made:
-        say("scoring the controls of this task, once; minutes, on chess half an hour")
+        say(
+            "scoring the controls of this task, once; minutes, on chess half an hour (--no-controls leaves them out)"
+        )
         made = [*scored(evidence, folder)]
     folder.mkdir(parents=True, exist_ok=True)
     write_record(file, {"controls": made})
