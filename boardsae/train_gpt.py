@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+import games
 from boardsae import Broken, data, gpt
 from boardsae.activations import Reading, alphabet
 from boardsae.files import read_json, write_json, write_tensors, write_text
@@ -29,7 +30,10 @@ from games.core import no_such
 OBJECTIVES = ("next", "soft")
 CPU = torch.device("cpu")
 EVALUATE_TOKENS = 60_000  # of held-out games
-LOG_EVERY = 500  # steps, or a tenth of a short run
+STEP_TOKENS = (
+    2048  # the most in a step, unless asked: many small steps learn more from a token than few large ones
+)
+LOG_EVERY = 2000  # steps, or a tenth of a short run
 LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
 CHECKPOINT_SECONDS = 60
 TIMED = 6  # steps that tell how many fit into some minutes
@@ -44,9 +48,9 @@ class Recipe(NamedTuple):
         str  # "next": the token that was played; "soft": the exact policy, uniform over the legal moves
     )
     tokens: int
-    batch: int = 256  # games
+    batch: int  # games
     lr: float = 0.02  # of Muon
-    lr_others: float = 2e-3  # of AdamW
+    lr_others: float = 4e-3  # of AdamW
     weight_decay: float = 0.1
     warmup: float = 0.02  # share of the steps
     decay: float = 0.6  # share of the steps, the last ones
@@ -77,6 +81,12 @@ def summed_loss(
 
 def live_of(batch: Batch | Reading) -> Tensor:
     return batch.goes_on if isinstance(batch, Reading) else batch.live
+
+
+def usual_batch(name: str) -> int:
+    """Games of a step, where nobody asked for another number of them."""
+    _, room = alphabet(games.load(name))
+    return STEP_TOKENS // (room - 1)
 
 
 def steps_of(recipe: Recipe, context: int) -> int:
@@ -124,6 +134,8 @@ def checked(name: str, recipe: Recipe) -> data.Dataset:
             raise ValueError(no_such(kind, text, known))
     if recipe.tokens < 1:
         raise ValueError(f"expected tokens to be 1 or more, got {recipe.tokens}")
+    if recipe.batch < 1:
+        raise ValueError(f"expected batch to be 1 game or more, got {recipe.batch}")
     if recipe.minutes is not None and not recipe.minutes > 0:
         raise ValueError(f"expected minutes above 0, got {recipe.minutes}")
     dataset = data.load(Path(recipe.data))

@@ -86,7 +86,7 @@ def contestants(batch: tuple[Tensor, Tensor]) -> dict[str, Step]:
         model = ours()
         found[f"ours, {dtype}"] = step(model, adam(model), batch, dtype == "bfloat16")
     model = ours()
-    muon = make_optimizers(model, Recipe("", "small", "next", 0))
+    muon = make_optimizers(model, Recipe("", "small", "next", 0, 64))
     return found | {"ours with Muon, bfloat16": step(model, muon, batch, True)}
 
 
