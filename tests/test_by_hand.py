@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 from test_saes import FEATURES, ROWS, TRAINED, made, step_for, train
 
-from boardsae.saes import VARIANTS
+from boardsae.saes import VARIANTS, sparse
 from boardsae.saes.by_hand import Powers, charge_by_power
 from boardsae.saes.top import keep_largest, keep_top
 
-BY_HAND = [name for name in TRAINED if VARIANTS[name].has_gradients_by_hand() and name != "p_anneal"]
+BY_HAND = [name for name in TRAINED if VARIANTS[name].has_gradients_by_hand()]
 
 
 def gradients(sae, outcome=None):
@@ -37,12 +37,21 @@ def compared(name, bf16=False, progress=0.5, asleep=0):
     return reference, expected, found, gradients(sae)
 
 
+@pytest.fixture(params=["all features", "active features"])
+def multiplied(request, monkeypatch):
+    """Either is made to happen, however many features are active."""
+    monkeypatch.setattr(sparse, "MOST", 1.0 if request.param == "active features" else -1.0)
+
+
 def test_most_methods_have_a_faster_way():
-    assert {"standard", "topk", "batch_topk", "mutual_choice", "feature_choice", "local"} <= set(BY_HAND)
+    assert {"standard", "p_anneal", "topk", "batch_topk", "mutual_choice", "feature_choice", "local"} <= set(
+        BY_HAND
+    )
     for name in ("e2e", "matryoshka", "gradient", "gated", "jumprelu"):  # whose losses are their own
         assert not VARIANTS[name].has_gradients_by_hand(), name
 
 
+@pytest.mark.usefixtures("multiplied")
 @pytest.mark.parametrize("name", BY_HAND)
 @pytest.mark.parametrize("asleep", [0, 6])
 @pytest.mark.parametrize("progress", [0.04, 0.9])
@@ -60,7 +69,8 @@ def test_they_are_those_of_autograd(name, asleep, progress):
     assert torch.equal(found.fired, reference.f.sum(0) > 0)
 
 
-@pytest.mark.parametrize("name", [*BY_HAND, "p_anneal"])
+@pytest.mark.usefixtures("multiplied")
+@pytest.mark.parametrize("name", BY_HAND)
 def test_in_bfloat16_they_point_the_same_way(name):
     _, expected, _, gradients = compared(name, bf16=True)
     for parameter, gradient in expected.items():
@@ -68,6 +78,7 @@ def test_in_bfloat16_they_point_the_same_way(name):
         assert cosine > 0.99, parameter
 
 
+@pytest.mark.usefixtures("multiplied")
 def test_a_power_is_charged_to_active_features():
     sae = made("p_anneal")
     train(sae, 6)
@@ -92,6 +103,41 @@ def test_a_charge_by_hand():
     sums = charge_by_power(by_f, f, Powers(0.5, 0.5, (0.5, 1.0)))
     assert by_f.tolist() == [[0.0, 1.25], [0.0, 0.0]]  # 1 + 0.5 / sqrt(4), -1 + 0.5 / sqrt(0.25)
     assert sums.tolist() == pytest.approx([2.5, 4.25])
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_products_of_active_features_by_brute_force(kind, threads):
+    random = torch.Generator().manual_seed(0)
+    f = torch.rand(37, 50, generator=random).to(kind) * (torch.rand(37, 50, generator=random) < 0.08)
+    f[[0, 5, 36]] = 0.0
+    f[:, [0, 49]] = 0.0
+    w_dec, back, x = (torch.randn(n, 21, generator=random) for n in (50, 37, 37))
+    active = sparse.few(f)
+    assert active is not None
+    charge = torch.arange(len(active.values)).float()
+    g = back @ w_dec.T * (f > 0)
+    g[f > 0] += charge  # of rows one after the other, as they are listed
+    torch.set_num_threads(threads)
+    try:
+        by_enc, sums, by_dec = sparse.gradients(active, charge, back, x, w_dec)
+        decoded = sparse.decoded(active, w_dec)
+    finally:
+        torch.set_num_threads(1)
+    for found, expected in (
+        (decoded, f.float() @ w_dec),
+        (by_enc, x.T @ g),
+        (sums, g.sum(0)),
+        (by_dec, f.float().T @ back),
+    ):
+        assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_many_active_features_and_none_at_all():
+    assert sparse.few(torch.ones(4, 20)) is None
+    nothing = sparse.few(torch.zeros(4, 20))
+    assert nothing is not None
+    assert sparse.decoded(nothing, torch.ones(20, 3)).count_nonzero() == 0
 
 
 def test_a_variant_with_a_loss_of_its_own_is_left_to_autograd():

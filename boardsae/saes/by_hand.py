@@ -3,7 +3,8 @@
     f = select(ReLU((x - b_dec) W_enc + b_enc)),  x_hat = f W_dec + b_dec,  mean ||x - x_hat||^2 + charges on f
 
 It takes five products, which are in bfloat16 where the hardware multiplies it faster; so are the features. The biases
-join the first product and the charge the fourth. Autograd stays the reference: tests compare the two.
+join the first product. Where few features are active, the other four multiply those alone (`sparse`). Autograd stays
+the reference: tests compare the two.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from boardsae.saes import sparse
 from boardsae.saes.base import SAE
 from games.bits import kernel
 
@@ -42,6 +44,15 @@ class Powers(NamedTuple):
     wanted: tuple[float, float]
 
 
+class Gradients(NamedTuple):
+    """Of an encoder that takes nothing from x, and of a decoder."""
+
+    w_enc: Float[Tensor, "d feature"]
+    b_enc: Float[Tensor, " feature"]
+    w_dec: Float[Tensor, "feature d"]
+    charged: Float[Tensor, " power"]
+
+
 @torch.no_grad()
 def step(
     sae: SAE,
@@ -54,38 +65,79 @@ def step(
     """Sets all gradients. `slope` is the charge of every active feature; `centred` encoders take b_dec from x first."""
     kind = torch.bfloat16 if sae.bf16 else torch.float32
     rows, given = len(x), x.to(kind)
-    w_enc, w_dec = sae.W_enc.to(kind), sae.W_dec.to(kind)
     bias = sae.b_enc - sae.b_dec @ sae.W_enc if centred else sae.b_enc
-    f = torch.addmm(bias.to(kind), given, w_enc).relu_()
+    f = torch.addmm(bias.to(kind), given, sae.W_enc.to(kind)).relu_()
     if select is not None:
         f = select(f)
-    x_hat = (f @ w_dec).float() + sae.b_dec
+    active = sparse.few(f)
+    decoded = (f @ sae.W_dec.to(kind)).float() if active is None else sparse.decoded(active, sae.W_dec)
+    x_hat = decoded + sae.b_dec
     left = x_hat - x
-    back = (left * (2 / rows)).to(kind)
-    charge = torch.full((sae.features,), slope / rows, dtype=kind, device=x.device)
-    by_f = torch.addmm(charge, back, w_dec.T)
+    back, slope = left * (2 / rows), slope / rows
+    if powers is not None:
+        powers = powers._replace(slope=powers.slope / rows)
+    if active is None:
+        found = densely(sae.W_dec, given, f, back, slope, powers)
+    else:
+        found = sparsely(sae.W_dec, x, active, back, slope, powers)
+    by_dec = back.sum(0)
+    if centred:
+        found.w_enc.addr_(sae.b_dec, found.b_enc, alpha=-1)
+        by_dec.addmv_(sae.W_enc, found.b_enc, alpha=-1)
+    sae.W_enc.grad, sae.b_enc.grad, sae.b_dec.grad = found.w_enc, found.b_enc, by_dec
+    if sae.W_dec.requires_grad:
+        sae.W_dec.grad = found.w_dec
+    error = left.square().sum() / rows
+    return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), found.charged)
+
+
+def densely(
+    w_dec: Float[Tensor, "feature d"],
+    given: Float[Tensor, "row d"],
+    f: Float[Tensor, "row feature"],
+    back: Float[Tensor, "row d"],
+    slope: float,
+    powers: Powers | None,
+) -> Gradients:
+    """By products over all features; the charge joins one of them."""
+    back, charge = back.to(f.dtype), f.new_full((len(w_dec),), slope)
+    by_f = torch.addmm(charge, back, w_dec.to(f.dtype).T)
     charged = torch.zeros(2)
     if powers is None:
         by_f = torch.ops.aten.threshold_backward(by_f, f, 0)
     else:
-        charged = charge_by_power(by_f, f, powers._replace(slope=powers.slope / rows))
+        charged = charge_by_power(by_f, f, powers)
     sums = by_f.sum(0, dtype=torch.float32)
-    by_enc, by_dec = (given.T @ by_f).float(), left.sum(0) * (2 / rows)
-    if centred:
-        by_enc.addr_(sae.b_dec, sums, alpha=-1)
-        by_dec.addmv_(sae.W_enc, sums, alpha=-1)
-    sae.W_enc.grad, sae.b_enc.grad, sae.b_dec.grad = by_enc, sums, by_dec
-    if sae.W_dec.requires_grad:
-        sae.W_dec.grad = (f.T @ back).float()
-    error = left.square().sum() / rows
-    return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), charged)
+    return Gradients((given.T @ by_f).float(), sums, (f.T @ back).float(), charged)
+
+
+def sparsely(
+    w_dec: Float[Tensor, "feature d"],
+    x: Float[Tensor, "row d"],
+    active: sparse.Active,
+    back: Float[Tensor, "row d"],
+    slope: float,
+    powers: Powers | None,
+) -> Gradients:
+    """The same, by the active features alone."""
+    values = torch.from_numpy(active.values)
+    charge, charged = torch.full_like(values, slope), torch.zeros(2)
+    if powers is not None:
+        charge += powers.slope * values.pow(powers.p - 1)
+        charged = torch.stack([values.pow(p).sum() for p in powers.wanted]).double()
+    return Gradients(*sparse.gradients(active, charge, back, x, w_dec), charged)
 
 
 def charge_by_power(by_f: Tensor, f: Tensor, powers: Powers) -> Float[Tensor, " power"]:
     """Adds the charge to the gradients of active features, clears the others, answers with the wanted sums of powers.
 
-    Bfloat16 knows 32,768 numbers from 0 up: their powers are looked up.
+    Bfloat16 knows 32,768 numbers from 0 up: on a CPU their powers are looked up.
     """
+    if f.dtype != torch.bfloat16 or f.device.type != "cpu":
+        values = f[f > 0].float()
+        by_f[f > 0] += (powers.slope * values.pow(powers.p - 1)).to(f.dtype)
+        by_f[f == 0] = 0
+        return torch.stack([values.pow(p).sum() for p in powers.wanted]).double()
     known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
     slopes = powers.slope * known.pow(powers.p - 1)
     slopes[0] = 0.0

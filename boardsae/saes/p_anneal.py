@@ -40,7 +40,7 @@ class PAnneal(SAE):
         return Outcome({"error": self.error(step.x, x_hat), "l_p": penalty}, f, x_hat)
 
     def by_hand(self, step: Step) -> Outcome | None:
-        if not (self.recipe.squared and self.bf16 and step.x.device.type == "cpu"):
+        if not self.recipe.squared:
             return None
         annealer = self.annealer
         strength = self.ramp(step.progress) * annealer.coefficient.item()

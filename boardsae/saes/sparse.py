@@ -48,7 +48,9 @@ def few(f: Float[Tensor, "row feature"]) -> Active | None:
 def decoded(active: Active, w_dec: Float[Tensor, "feature d"]) -> Float[Tensor, "row d"]:
     """f W_dec."""
     made = torch.zeros(len(active.of_row) - 1, w_dec.shape[1])
-    side_by_side(_decode, len(made), active.features, active.values, active.of_row, array(w_dec), made.numpy())
+    side_by_side(
+        _decode, len(made), active.features, active.values, active.of_row, array(w_dec), made.numpy()
+    )
     return made
 
 
@@ -71,7 +73,7 @@ def gradients(
         *(active.rows, active.values, active.of_feature, active.by_feature),
         *map(array, (charge, back, x, w_dec, by_enc, by_dec, sums)),
     )
-    return by_enc.T, sums, by_dec
+    return by_enc.T.contiguous(), sums, by_dec
 
 
 def array(tensor: Tensor) -> np.ndarray:
