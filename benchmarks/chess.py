@@ -1,7 +1,7 @@
-"""The published table of chess-v1: every variant at four sparsities or more, three seeds each.
+"""The published table of chess-v2: every variant at four sparsities or more, three seeds each.
 
     boardsae sweep benchmarks/chess.py
-    boardsae score results/chess-v1
+    boardsae score results/chess-v2
     boardsae leaderboard --write
 
 Some 230 SAEs of 4,096 features, 50M positions each: hours on one GPU. Coefficients are of inputs whose mean squared
@@ -10,7 +10,7 @@ norm is 1. They are not calibrated on this model yet; `boardsae train-sae --targ
 
 from boardsae.grid import grid, zoo
 
-TASK, SIZE = "chess-v1", {"d_sae": 4096, "rows": 50_000_000}
+TASK, SIZE = "chess-v2", {"d_sae": 4096, "rows": 50_000_000}
 KS = (8, 18, 40, 90)
 L1, ANNEALED, TAIL = (
     (0.006, 0.012, 0.025, 0.05, 0.1),

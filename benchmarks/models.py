@@ -26,47 +26,47 @@ COMMANDS = {
     # 130M tokens: two hours and a half on one slow core
     "othello6-v1": (
         "boardsae generate-data othello6 --games 6000000 --seed 100 --out data/othello6-models",
-        "boardsae train-gpt othello6 --size small --objective soft --tokens 130000000 --data data/othello6-models"
-        " --out models/othello6-v1",
+        "boardsae train-gpt othello6 --size small --objective soft --tokens 130000000 --batch 256 --lr-others 0.002"
+        " --data data/othello6-models --out models/othello6-v1",
     ),
     # 47M tokens: 38 minutes on one core
     "othello-v1": (
         "boardsae generate-data othello --games 2000000 --seed 100 --out data/othello-models",
-        "boardsae train-gpt othello --size small --objective soft --tokens 47396352 --data data/othello-models"
-        " --out models/othello-v1",
+        "boardsae train-gpt othello --size small --objective soft --tokens 47396352 --batch 256 --lr-others 0.002"
+        " --data data/othello-models --out models/othello-v1",
     ),
-    # 24M tokens: 44 minutes on one core
-    "chess-v1": (
-        "boardsae generate-data chess --policy uniform --games 800000 --seed 100 --out data/chess-models",
-        "boardsae train-gpt chess --size small --objective soft --tokens 23761920 --data data/chess-models"
-        " --out models/chess-v1",
-    ),
-    # 35M tokens: 36 minutes on one core
-    "chess-pgn-v1": (
-        "boardsae generate-data chess-pgn --games 800000 --seed 100 --out data/chess-pgn-models",
-        "boardsae train-gpt chess-pgn --size small --objective next --tokens 35381760 --data data/chess-pgn-models"
-        " --out models/chess-pgn-v1",
-    ),
-    # for a GPU, hours; not yet run
-    "othello6-v2": (
-        "boardsae generate-data othello6 --games 20000000 --seed 100 --out data/othello6-models",
-        "boardsae train-gpt othello6 --size base --objective soft --tokens 600000000 --data data/othello6-models"
-        " --out models/othello6-v2",
-    ),
-    "othello-v2": (
-        "boardsae generate-data othello --games 20000000 --seed 100 --out data/othello-models",
-        "boardsae train-gpt othello --size base --objective next --tokens 2000000000 --data data/othello-models"
-        " --out models/othello-v2",
-    ),
+    # 80M tokens: 65 minutes on one core
     "chess-v2": (
-        "boardsae generate-data chess --policy uniform --games 10000000 --seed 100 --out data/chess-models",
-        "boardsae train-gpt chess --size base --objective next --tokens 1200000000 --data data/chess-models"
+        "boardsae generate-data chess --policy uniform --games 800000 --seed 100 --out data/chess-models",
+        "boardsae train-gpt chess --size small --objective soft --tokens 80000000 --data data/chess-models"
         " --out models/chess-v2",
     ),
+    # 25M tokens: 20 minutes on one core
     "chess-pgn-v2": (
-        "boardsae generate-data chess-pgn --games 10000000 --seed 100 --out data/chess-pgn-models",
-        "boardsae train-gpt chess-pgn --size base --objective next --tokens 2500000000 --data data/chess-pgn-models"
+        "boardsae generate-data chess-pgn --games 800000 --seed 100 --out data/chess-pgn-models",
+        "boardsae train-gpt chess-pgn --size small --objective next --tokens 25000000 --data data/chess-pgn-models"
         " --out models/chess-pgn-v2",
+    ),
+    # for a GPU, hours; not yet run
+    "othello6-next": (
+        "boardsae generate-data othello6 --games 20000000 --seed 100 --out data/othello6-gpu",
+        "boardsae train-gpt othello6 --size base --objective soft --tokens 600000000 --batch 256"
+        " --data data/othello6-gpu --out models/othello6-next",
+    ),
+    "othello-next": (
+        "boardsae generate-data othello --games 20000000 --seed 100 --out data/othello-gpu",
+        "boardsae train-gpt othello --size base --objective next --tokens 2000000000 --batch 256"
+        " --data data/othello-gpu --out models/othello-next",
+    ),
+    "chess-next": (
+        "boardsae generate-data chess --policy uniform --games 10000000 --seed 100 --out data/chess-gpu",
+        "boardsae train-gpt chess --size base --objective next --tokens 1200000000 --batch 64"
+        " --data data/chess-gpu --out models/chess-next",
+    ),
+    "chess-pgn-next": (
+        "boardsae generate-data chess-pgn --games 10000000 --seed 100 --out data/chess-pgn-gpu",
+        "boardsae train-gpt chess-pgn --size base --objective next --tokens 2500000000 --batch 64"
+        " --data data/chess-pgn-gpu --out models/chess-pgn-next",
     ),
 }
 

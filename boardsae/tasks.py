@@ -50,10 +50,10 @@ TASKS = {
             "data/othello",
         ),
         Task(
-            "chess-v1",
+            "chess-v2",
             "chess",
-            "chess-v1",
-            2,
+            "chess-v2",
+            3,
             50_000,
             0,
             "80485e8b13835f19c1873953ab31317a1433b93f5a31d1e70c1083c32a26d37d",
