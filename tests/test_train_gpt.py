@@ -200,11 +200,13 @@ def boardsae(*words, processes=1, **more):
 
 def test_two_processes_learn_as_one(tmp_path):
     generate.from_policy("othello6", 900, 0, "uniform", 1, tmp_path / "data")
-    words = ("train-gpt", "othello6", "--size", "nano", "--tokens", 30 * 256 * 31, "--device", "cpu")
+    words = ("train-gpt", "othello6", "--size", "nano", "--tokens", 30 * 256 * 31, "--batch", 256)
     curves = []
     for processes in (1, 2):
         out = tmp_path / str(processes)
-        ended = boardsae(*words, "--data", tmp_path / "data", "--out", out, processes=processes)
+        ended = boardsae(
+            *words, "--device", "cpu", "--data", tmp_path / "data", "--out", out, processes=processes
+        )
         assert [code for _, code in ended] == [0] * processes, ended
         curves.append([(row["train_loss"], row["loss"]) for row in train_gpt.log_of(out)])
         assert (out / "curves.png").exists()
