@@ -171,16 +171,16 @@ def cell(record: dict[str, Any], metric: str, _title: str, form: str) -> str:
 
 def details(record: dict[str, Any]) -> Iterator[str]:
     """Every metric of one record, with its interval or the reason why it has no value."""
-    for name, metric in METRICS.items():
-        held = record["metrics"].get(name)
-        if held is None:
-            continue
+    measured = {name: metric for name, metric in METRICS.items() if name in record["metrics"]}
+    width = max((len(metric.title) for metric in measured.values()), default=0)
+    for name, metric in measured.items():
+        held = record["metrics"][name]
         arrow = {"up": "↑", "down": "↓"}.get(metric.direction, " ")
         if held["value"] is None:
-            yield f"{metric.title:<30} {arrow} {'-':>9}  {held['reason']}"
+            yield f"{metric.title:<{width}} {arrow} {'-':>9}  {held['reason']}"
             continue
         span = "" if held["low"] is None else f"[{held['low']:.4f}, {held['high']:.4f}]"
-        yield f"{metric.title:<30} {arrow} {held['value']:>9.4f}  {span:<20} {name}"
+        yield f"{metric.title:<{width}} {arrow} {held['value']:>9.4f}  {span:<20} {name}"
 
 
 def both_ways(folder: Path) -> Iterator[str]:
