@@ -41,11 +41,11 @@ COMMANDS = {
         "boardsae train-gpt chess --size small --objective soft --tokens 80000000 --data data/chess-models"
         " --out models/chess-v2",
     ),
-    # 25M tokens: 20 minutes on one core
-    "chess-pgn-v2": (
+    # 35M tokens: 36 minutes on one core
+    "chess-pgn-v1": (
         "boardsae generate-data chess-pgn --games 800000 --seed 100 --out data/chess-pgn-models",
-        "boardsae train-gpt chess-pgn --size small --objective next --tokens 25000000 --data data/chess-pgn-models"
-        " --out models/chess-pgn-v2",
+        "boardsae train-gpt chess-pgn --size small --objective next --tokens 35381760 --batch 256 --lr-others 0.002"
+        " --data data/chess-pgn-models --out models/chess-pgn-v1",
     ),
     # for a GPU, hours; not yet run
     "othello6-next": (

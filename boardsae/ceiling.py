@@ -4,6 +4,7 @@ Ridge probes on the activations: fitted on training games, their strength and th
 on report games. Predicates are taken some at a time, so that memory does not grow with their number.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from boardsae.evidence import Evidence
 from boardsae.metrics import chance, supervised
 from boardsae.metrics.detectors import by_game
-from boardsae.probes import STRENGTHS, Probes, best_thresholds, fits
+from boardsae.probes import STRENGTHS, Probes, Thresholds, best_thresholds, fits
 
 CELLS = 2**23  # of an array of floats (row, predicate)
 
@@ -24,16 +25,30 @@ class Ceiling(NamedTuple):
     phi: np.ndarray
 
 
+class Reader(NamedTuple):
+    """Probes of some predicates, and above which of their values these are read as true."""
+
+    predicates: np.ndarray
+    probes: Probes
+    levels: Thresholds
+
+
 def ceiling(evidence: Evidence) -> Ceiling:
-    select, report, found = evidence.select, evidence.report, []
-    for some, probes in fitted(evidence):
-        held = torch.from_numpy(select.truth.of(some)[:])
-        levels = best_thresholds(probes(select.x), held, torch.from_numpy(select.ply))
+    report, found = evidence.report, []
+    for some, probes, levels in readers(evidence):
         said, truth = probes(report.x), report.truth.of(some)[:]
         by_f1 = by_game((said > levels.f1).numpy(), truth, report.starts).sum(0)
         by_phi = chance.moments((said > levels.phi).numpy(), truth, report.ply, report.starts).sum(0)
         found.append(Ceiling(supervised.table(by_f1, len(report.x)).f1, chance.phi(by_phi)))
     return Ceiling(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
+def readers(evidence: Evidence) -> Iterator[Reader]:
+    """Probes of all predicates, with the thresholds that are best on the select games."""
+    select = evidence.select
+    for some, probes in fitted(evidence):
+        held = torch.from_numpy(select.truth.of(some)[:])
+        yield Reader(some, probes, best_thresholds(probes(select.x), held, torch.from_numpy(select.ply)))
 
 
 def fitted(evidence: Evidence) -> list[tuple[np.ndarray, Probes]]:

@@ -3,7 +3,8 @@
     always_on       one feature that never rests
     clock           for every predicate the plies at which it mostly holds, fitted on training games
     perfect         the predicates themselves
-    probe_oracle    linear probes as features · pca, neurons, random, frozen_decoder: variants of the zoo
+    linear_probe    what a linear probe of each predicate says, yes or no
+    probe_oracle    linear probes as the features of an SAE · pca, neurons, random, frozen_decoder: variants of the zoo
     random_gpt      topk trained on the model's twin of random weights
 
 They are made once for a task and kept in results/<task>/controls/scores.json, `{"controls": [records]}`. Those of the
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boardsae import dictionary, gpt, models, runs, tasks, train_sae
+from boardsae import ceiling, dictionary, gpt, models, runs, tasks, train_sae
 from boardsae.evidence import GAMES, Everywhere, Evidence, Part
 from boardsae.files import read_json, write_record
 from boardsae.progress import progress, say
@@ -53,6 +54,7 @@ class Numbered(Evidence):
 
     def __init__(self, evidence: Evidence):
         super().__init__(evidence.opened, evidence.layer, "numbers", evidence.model, evidence.games)
+        self.evidence = evidence
         self.parts = [evidence.train, evidence.select, evidence.report]
         ends = np.cumsum([0, *(len(part.rows) for part in self.parts)])
         numbers = [torch.arange(*ends[i : i + 2], dtype=torch.float64)[:, None] for i in range(3)]
@@ -67,17 +69,25 @@ class Numbered(Evidence):
 
 
 def given(numbered: Numbered) -> Iterator[Subject]:
-    """The controls that look at the games."""
+    """The controls that look at the games, or at activations without an SAE."""
     ply = np.concatenate([part.ply for part in numbered.parts])
     words = np.concatenate([part.truth.words for part in numbered.parts])
     truth, plies = numbered.report.truth.with_words(words), clock(numbered)
+    activations = torch.cat([part.x for part in numbered.parts])
+    readers = [*ceiling.readers(numbered.evidence)]
     features: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "always_on": lambda rows: np.ones((len(rows), 1)),
         "clock": lambda rows: plies[ply[rows]],
         "perfect": lambda rows: truth[rows],
+        "linear_probe": lambda rows: said(readers, activations[rows]),
     }
     for name, values in features.items():
         yield Subject(Given(values), {"name": name, "variant": name}, None, decodes=False)
+
+
+def said(readers: Iterable[ceiling.Reader], x: Tensor) -> np.ndarray:
+    """(row, predicate): whether each predicate is read as true."""
+    return np.concatenate([(probes(x) > levels.f1).numpy() for _, probes, levels in readers], axis=1)
 
 
 def clock(evidence: Evidence) -> np.ndarray:
@@ -169,16 +179,16 @@ def shipped_at(task: str) -> Path:
 
 def scored(evidence: Evidence, folder: Path) -> Iterator[dict[str, Any]]:
     """Each control's record; `of` is the task's model, whatever model a control itself reads."""
-    opened, bar = evidence.opened, progress("controls", 9, "controls")
+    opened, bar = evidence.opened, progress("controls", 10, "controls")
     numbered = Numbered(evidence)
-    scorer, ceiling = Scorer(numbered), Scorer(evidence)
-    scorer.share(ceiling)
+    scorer, first = Scorer(numbered), Scorer(evidence)
+    scorer.share(first)
     todo = [(subject, scorer) for subject in given(numbered)]
     for subject, of, site in trained(opened, evidence.layer, folder):
         same = of is opened and site == "residual"
         other = evidence if same else Evidence(of, evidence.layer, site, of.model, evidence.games)
-        scores = ceiling if same else Scorer(other)
-        scores.share(ceiling)
+        scores = first if same else Scorer(other)
+        scores.share(first)
         todo.append((subject, scores))
     for subject, scores in todo:
         record = scores.score(subject)

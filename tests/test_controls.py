@@ -37,10 +37,11 @@ def test_controls_are_made_once_and_read_as_they_should(task, tmp_path, monkeypa
     monkeypatch.setattr(train_sae, "FITTED_GAMES", 60)
     evidence = Evidence(task, limit=30)
     made = {record["subject"]["name"]: record["metrics"] for record in controls.records(evidence, tmp_path)}
-    assert set(made) == {"always_on", "clock", "perfect", *controls.TRAINED, "random_gpt"}
+    assert set(made) == {"always_on", "clock", "perfect", "linear_probe", *controls.TRAINED, "random_gpt"}
     for name in ("always_on", "clock"):
         assert abs(made[name]["cov_x@1"]["value"]) < 0.02
     assert made["perfect"]["coverage@1"]["value"] > 0.99
+    assert made["linear_probe"]["cov_x@1"]["value"] > 0.9  # they are its ceiling; 1 where games are many
     assert made["clock"]["coverage@1"]["value"] > made["always_on"]["coverage@1"]["value"]
     assert made["pca"]["explained_variance@1"]["value"] == pytest.approx(1, abs=1e-3)
     assert made["clock"]["kl_increase@1"]["reason"] == "it has no decoder"
