@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -30,7 +31,18 @@ def weights(games: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray
 def draws(table: np.ndarray, statistic: Statistic, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """The statistic of every draw. Two tables of the same games share the draws, so their difference is paired."""
     flat = table.reshape(len(table), -1).astype(np.float32)
-    return statistic((weights(len(table), resamples, seed) @ flat).reshape(resamples, *table.shape[1:]))
+    drawn = on_one_thread(weights(len(table), resamples, seed), flat)
+    return statistic(drawn.reshape(resamples, *table.shape[1:]))
+
+
+def on_one_thread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, to the same bits for everybody: on more threads the order of a sum depends on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> Interval:
