@@ -4,7 +4,6 @@ Ridge probes on the activations: fitted on training games, their strength and th
 on report games. Predicates are taken some at a time, so that memory does not grow with their number.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,37 +17,33 @@ from boardsae.probes import STRENGTHS, Probes, Thresholds, best_thresholds, fits
 CELLS = 2**23  # of an array of floats (row, predicate)
 
 
-class Ceiling(NamedTuple):
-    """What linear probes reach on the report games."""
-
-    f1: np.ndarray
-    phi: np.ndarray
-
-
 class Reader(NamedTuple):
     """Probes of some predicates, and above which of their values these are read as true."""
 
-    predicates: np.ndarray
     probes: Probes
     levels: Thresholds
 
 
+class Ceiling(NamedTuple):
+    """What linear probes reach on the report games, and the probes."""
+
+    f1: np.ndarray
+    phi: np.ndarray
+    readers: list[Reader]  # of all predicates, in their order
+
+
 def ceiling(evidence: Evidence) -> Ceiling:
-    report, found = evidence.report, []
-    for some, probes, levels in readers(evidence):
+    select, report, found, readers = evidence.select, evidence.report, [], []
+    for some, probes in fitted(evidence):
+        held = torch.from_numpy(select.truth.of(some)[:])
+        levels = best_thresholds(probes(select.x), held, torch.from_numpy(select.ply))
+        readers.append(Reader(probes, levels))
         said, truth = probes(report.x), report.truth.of(some)[:]
         by_f1 = by_game((said > levels.f1).numpy(), truth, report.starts).sum(0)
         by_phi = chance.moments((said > levels.phi).numpy(), truth, report.ply, report.starts).sum(0)
-        found.append(Ceiling(supervised.table(by_f1, len(report.x)).f1, chance.phi(by_phi)))
-    return Ceiling(*(np.concatenate(each) for each in zip(*found, strict=True)))
-
-
-def readers(evidence: Evidence) -> Iterator[Reader]:
-    """Probes of all predicates, with the thresholds that are best on the select games."""
-    select = evidence.select
-    for some, probes in fitted(evidence):
-        held = torch.from_numpy(select.truth.of(some)[:])
-        yield Reader(some, probes, best_thresholds(probes(select.x), held, torch.from_numpy(select.ply)))
+        found.append((supervised.table(by_f1, len(report.x)).f1, chance.phi(by_phi)))
+    f1, phi = (np.concatenate(each) for each in zip(*found, strict=True))
+    return Ceiling(f1, phi, readers)
 
 
 def fitted(evidence: Evidence) -> list[tuple[np.ndarray, Probes]]:

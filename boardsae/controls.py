@@ -13,7 +13,7 @@ Othello tasks are shipped.
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boardsae import ceiling, dictionary, gpt, models, runs, tasks, train_sae
+from boardsae import dictionary, gpt, models, runs, tasks, train_sae
+from boardsae.ceiling import Reader
 from boardsae.evidence import GAMES, Everywhere, Evidence, Part
 from boardsae.files import read_json, write_record
 from boardsae.progress import progress, say
@@ -54,7 +55,6 @@ class Numbered(Evidence):
 
     def __init__(self, evidence: Evidence):
         super().__init__(evidence.opened, evidence.layer, "numbers", evidence.model, evidence.games)
-        self.evidence = evidence
         self.parts = [evidence.train, evidence.select, evidence.report]
         ends = np.cumsum([0, *(len(part.rows) for part in self.parts)])
         numbers = [torch.arange(*ends[i : i + 2], dtype=torch.float64)[:, None] for i in range(3)]
@@ -68,13 +68,12 @@ class Numbered(Evidence):
         return Everywhere(part.x[some], torch.from_numpy(part.game[some]), torch.from_numpy(part.at[some]))
 
 
-def given(numbered: Numbered) -> Iterator[Subject]:
+def given(numbered: Numbered, readers: Sequence[Reader]) -> Iterator[Subject]:
     """The controls that look at the games, or at activations without an SAE."""
     ply = np.concatenate([part.ply for part in numbered.parts])
     words = np.concatenate([part.truth.words for part in numbered.parts])
     truth, plies = numbered.report.truth.with_words(words), clock(numbered)
     activations = torch.cat([part.x for part in numbered.parts])
-    readers = [*ceiling.readers(numbered.evidence)]
     features: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "always_on": lambda rows: np.ones((len(rows), 1)),
         "clock": lambda rows: plies[ply[rows]],
@@ -85,9 +84,9 @@ def given(numbered: Numbered) -> Iterator[Subject]:
         yield Subject(Given(values), {"name": name, "variant": name}, None, decodes=False)
 
 
-def said(readers: Iterable[ceiling.Reader], x: Tensor) -> np.ndarray:
+def said(readers: Sequence[Reader], x: Tensor) -> np.ndarray:
     """(row, predicate): whether each predicate is read as true."""
-    return np.concatenate([(probes(x) > levels.f1).numpy() for _, probes, levels in readers], axis=1)
+    return np.concatenate([(probes(x) > levels.f1).numpy() for probes, levels in readers], axis=1)
 
 
 def clock(evidence: Evidence) -> np.ndarray:
@@ -183,7 +182,7 @@ def scored(evidence: Evidence, folder: Path) -> Iterator[dict[str, Any]]:
     numbered = Numbered(evidence)
     scorer, first = Scorer(numbered), Scorer(evidence)
     scorer.share(first)
-    todo = [(subject, scorer) for subject in given(numbered)]
+    todo = [(subject, scorer) for subject in given(numbered, first.ceiling().readers)]
     for subject, of, site in trained(opened, evidence.layer, folder):
         same = of is opened and site == "residual"
         other = evidence if same else Evidence(of, evidence.layer, site, of.model, evidence.games)

@@ -30,9 +30,7 @@ from games.core import no_such
 OBJECTIVES = ("next", "soft")
 CPU = torch.device("cpu")
 EVALUATE_TOKENS = 60_000  # of held-out games
-STEP_TOKENS = (
-    2048  # the most in a step, unless asked: many small steps learn more from a token than few large ones
-)
+STEP_TOKENS = 2048  # the most in a step, unless asked: a short training learns most in many small steps
 LOG_EVERY = 2000  # steps, or a tenth of a short run
 LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
 CHECKPOINT_SECONDS = 60

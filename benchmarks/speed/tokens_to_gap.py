@@ -4,8 +4,8 @@
     python -m benchmarks.speed.tokens_to_gap --tokens 6000000
 
 A small GPT on 6x6 Othello, a constant rate after its warm-up, so that the length of the run decides nothing. The gap is
-the mean KL divergence from the exact policy on held-out games. Seconds are processor time of training,
-one thread. `next` learns from the move that was played, `soft` from the exact policy.
+the mean KL divergence from the exact policy on held-out games. Seconds are processor time of training, one thread.
+`next` learns from the move that was played, `soft` from the exact policy.
 """
 
 import argparse

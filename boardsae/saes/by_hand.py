@@ -70,16 +70,17 @@ def step(
     if select is not None:
         f = select(f)
     active = sparse.few(f)
-    decoded = (f @ sae.W_dec.to(kind)).float() if active is None else sparse.decoded(active, sae.W_dec)
+    w_dec = sae.W_dec.to(kind) if active is None else sae.W_dec
+    decoded = (f @ w_dec).float() if active is None else sparse.decoded(active, w_dec)
     x_hat = decoded + sae.b_dec
     left = x_hat - x
     back, slope = left * (2 / rows), slope / rows
     if powers is not None:
         powers = powers._replace(slope=powers.slope / rows)
     if active is None:
-        found = densely(sae.W_dec, given, f, back, slope, powers)
+        found = densely(w_dec, given, f, back, slope, powers)
     else:
-        found = sparsely(sae.W_dec, x, active, back, slope, powers)
+        found = sparsely(w_dec, x, active, back, slope, powers)
     by_dec = back.sum(0)
     if centred:
         found.w_enc.addr_(sae.b_dec, found.b_enc, alpha=-1)
@@ -101,7 +102,7 @@ def densely(
 ) -> Gradients:
     """By products over all features; the charge joins one of them."""
     back, charge = back.to(f.dtype), f.new_full((len(w_dec),), slope)
-    by_f = torch.addmm(charge, back, w_dec.to(f.dtype).T)
+    by_f = torch.addmm(charge, back, w_dec.T)
     charged = torch.zeros(2)
     if powers is None:
         by_f = torch.ops.aten.threshold_backward(by_f, f, 0)
@@ -134,9 +135,10 @@ def charge_by_power(by_f: Tensor, f: Tensor, powers: Powers) -> Float[Tensor, " 
     Bfloat16 knows 32,768 numbers from 0 up: on a CPU their powers are looked up.
     """
     if f.dtype != torch.bfloat16 or f.device.type != "cpu":
-        values = f[f > 0].float()
-        by_f[f > 0] += (powers.slope * values.pow(powers.p - 1)).to(f.dtype)
-        by_f[f == 0] = 0
+        active = f > 0
+        values = f[active].float()
+        by_f[active] += (powers.slope * values.pow(powers.p - 1)).to(f.dtype)
+        by_f[~active] = 0
         return torch.stack([values.pow(p).sum() for p in powers.wanted]).double()
     known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
     slopes = powers.slope * known.pow(powers.p - 1)
