@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boardsae import Broken, __version__
-from boardsae.files import read_json, write_json
+from boardsae.files import read_json, write_json, write_tensors
 from boardsae.saes.base import Saved
 from boardsae.saes.top import keep_top
 from games.core import no_such
@@ -82,12 +82,9 @@ def check(saved: Saved) -> None:
 
 def write(folder: Path, saved: Saved, metadata: dict[str, Any]) -> None:
     """Weights, then cfg.json; `metadata` is free, but SAELens wants to read its own version in it."""
-    from safetensors.torch import save_file
-
     d, features = saved.tensors["W_enc"].shape
-    unfinished = folder / "sae_weights.safetensors.tmp"
-    save_file({name: t.float().contiguous() for name, t in saved.tensors.items()}, unfinished)
-    unfinished.replace(folder / "sae_weights.safetensors")
+    tensors = {name: tensor.float() for name, tensor in saved.tensors.items()}
+    write_tensors(folder / "sae_weights.safetensors", tensors)
     config = {
         "architecture": saved.architecture,
         "d_in": d,

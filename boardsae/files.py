@@ -62,7 +62,7 @@ def write_tensors(path: Path, tensors: dict[str, Any], facts: dict[str, str] | N
 
     unfinished = path.with_name(path.name + ".tmp")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, facts)
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, unfinished, facts)
     except SafetensorError as error:
         unfinished.unlink(missing_ok=True)
         code = re.search(r"os error (\d+)", str(error))

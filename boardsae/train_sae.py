@@ -20,7 +20,7 @@ import games
 from boardsae import Broken, dictionary, runs, saes, tasks
 from boardsae.activations import lengths, scored
 from boardsae.cache import MAX_GB, CachedStream
-from boardsae.files import write_json, write_text
+from boardsae.files import write_json, write_tensors, write_text
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
@@ -128,17 +128,13 @@ class Run(Training):
 
     def checkpoint(self) -> None:
         """All that the next step depends on, in one file that appears whole; the log beside it, for people."""
-        from safetensors.torch import save_file
-
         self.check_finite()
         tensors = {f"sae {name}": tensor for name, tensor in self.sae.state_dict().items()}
         for name, parameter in self.sae.named_parameters():
             for moment, tensor in self.adam.state.get(parameter, {}).items():
                 tensors[f"{moment} {name}"] = tensor
         facts = {"step": str(self.step), "seconds": str(self.seconds), "log": json.dumps(self.log)}
-        unfinished = self.folder / "checkpoint.safetensors.tmp"
-        save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished, facts)
-        unfinished.replace(self.folder / "checkpoint.safetensors")
+        write_tensors(self.folder / "checkpoint.safetensors", tensors, facts)
         self.write_log()
 
     def resume(self) -> None:
