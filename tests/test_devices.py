@@ -5,6 +5,7 @@ import pytest
 import torch
 from made_task import opened
 
+from benchmarks.speed import gpu
 from boardsae import dictionary, gate, generate, gpt, stream, train_gpt, train_sae
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
@@ -46,25 +47,26 @@ def assert_alike(found, wanted):
         assert (found[name] - value).norm() <= 0.03 * value.norm() + 1e-4, name
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(("name", "bf16"), PRODUCTS)
-def test_a_variant_is_trained_on_a_device(name, bf16, task, tmp_path, elsewhere, monkeypatch):
+def test_a_variant_is_trained_on_a_device(name, bf16, task, tmp_path, monkeypatch):
     for module in (train_sae, stream):
-        monkeypatch.setattr(module, "is_faster", lambda device: bf16)
-    found, wanted = (
-        trained(spec_of(name), tmp_path / where, task, where) for where in (pretend.NAME, "cpu")
-    )
+        monkeypatch.setattr(module, "is_faster", lambda _device: bf16)
+    found, wanted = (trained(spec_of(name), tmp_path / where, task, where) for where in (pretend.NAME, "cpu"))
     assert_alike(found, wanted)
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("how", ["fine-tuned", "cached"])
-def test_every_way_to_train_works_on_a_device(how, task, tmp_path, elsewhere):
+def test_every_way_to_train_works_on_a_device(how, task, tmp_path):
     spec = spec_of("topk", kl_finetune=0.5 * (how == "fine-tuned"))
     cache = {"cache": tmp_path / "cache"} if how == "cached" else {}
     found, wanted = (trained(spec, tmp_path / where, task, where, **cache) for where in (pretend.NAME, "cpu"))
     assert_alike(found, wanted)
 
 
-def test_a_killed_run_goes_on_on_a_device(task, tmp_path, elsewhere, monkeypatch):
+@pytest.mark.usefixtures("elsewhere")
+def test_a_killed_run_goes_on_on_a_device(task, tmp_path, monkeypatch):
     wanted = trained(spec_of("standard"), tmp_path / "whole", task, pretend.NAME)
     monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
     take = train_sae.Training.take
@@ -97,6 +99,16 @@ def test_a_gpt_is_trained_and_judged_on_a_device(objective, tmp_path, elsewhere,
     (found, gap, accuracy), (wanted, its_gap, its_accuracy) = models
     assert_alike(found, wanted)
     assert (gap, accuracy) == pytest.approx((its_gap, its_accuracy), rel=0.01)
+
+
+def test_the_measurement_of_a_gpu_runs(elsewhere):
+    head, blank, *table = gpu.lines(elsewhere, gpu.QUICK)
+    assert (head.startswith(f"{pretend.NAME}, torch "), blank) == (True, "")
+    assert len({line.count("|") for line in table}) == 1
+    assert [line.split("|")[1].strip() for line in table[2:]] == [
+        "a GPT of size `nano`",
+        *(f"2 `{name}` of 64 x 64" for name in gpu.VARIANTS),
+    ]
 
 
 def test_the_pretended_device_minds_what_a_gpu_minds():
