@@ -88,7 +88,7 @@ def by_ply(
             (p * legal).sum(-1),
             2 * (chosen & legal).sum(-1) / (chosen.sum(-1) + counts),
         )
-        sums += torch.stack([(fact * live).sum(0) for fact in facts]).double().cpu()
+        sums += torch.stack([(fact * live).sum(0) for fact in facts]).cpu()
     names = ("loss", "gap", "top1_legal", "legal_mass", "legal_f1")
     means = dict(zip(names, (sums[1:] / sums[0].clamp(min=1)).tolist(), strict=True))
     return {"live": sums[0].tolist()} | {name: mean for name, mean in means.items() if exact or name != "gap"}

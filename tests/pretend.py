@@ -1,8 +1,8 @@
 """A device that is none: its tensors lie in ordinary memory, but torch treats them as it treats those of a GPU.
 
-An operation on tensors of both devices fails, `numpy()` fails, and what no device is named for is made on the CPU. So
-code that forgets to move a tensor fails here as it would on a GPU, on a machine that has none. What this cannot show
-is how fast a GPU is, and how its sums round.
+An operation on tensors of both devices fails, and so do `numpy()` and float64, which Apple's GPUs do not know; what no
+device is named for is made on the CPU. So code that forgets to move a tensor fails here as it would on a GPU, on a
+machine that has none. What this cannot show is how fast a GPU is, and how its sums round.
 """
 
 from collections.abc import Iterator
@@ -78,6 +78,8 @@ def run(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return each
         if id(each) in same:
             return same[id(each)]
+        if is_there and each.dtype == torch.float64:
+            raise TypeError(f"{operation} gives float64, which the {NAME} device does not know")
         return There(each) if is_there else each
 
     return tree_map(placed, made)

@@ -121,6 +121,7 @@ def test_the_pretended_device_minds_what_a_gpu_minds():
             lambda: torch.ones(3)[places.to(device)],
             lambda: there.index_put_((places,), torch.ones(2, 4)),
             lambda: there.numpy(),
+            lambda: there.double(),
         ):
-            with pytest.raises(RuntimeError):
+            with pytest.raises((RuntimeError, TypeError)):
                 mistake()

@@ -1,5 +1,7 @@
 """The falling power of p-annealing, and the coefficient that keeps the penalty continuous when p changes."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,8 +42,13 @@ class Annealer(nn.Module):
         self.places = torch.linspace(FIRST, last, updates).tolist()
         self.powers = [1.0, *torch.linspace(1.0, p_end, updates).tolist()]
         self.register_buffer("coefficient", torch.tensor(start, dtype=torch.float64))
-        self.register_buffer("queue", torch.zeros(QUEUE, 2, dtype=torch.float64))
+        self.register_buffer("queue", torch.zeros(QUEUE, 2))
         self.register_buffer("stage", torch.zeros((), dtype=torch.int64))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Annealer":
+        """The queue goes where the features are; what Python reads at every step stays on the CPU."""
+        self.queue = fn(self.queue)
+        return self
 
     @property
     def p(self) -> float:
@@ -56,14 +63,14 @@ class Annealer(nn.Module):
 
     def powers_of(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, " power"]:
         """What `follow` asks of a step's features: under this power and the next."""
-        return torch.stack([powered(f, self.p), powered(f, self.next_p)]).double()
+        return torch.stack([powered(f, self.p), powered(f, self.next_p)])
 
     @torch.no_grad()
     def follow(self, seen: Float[Tensor, " power"], progress: float) -> None:
         """Remembers the penalty of a step under this power and the next, and takes the stairs that are due."""
         self.queue.copy_(torch.cat([self.queue[1:], seen.to(self.queue)[None]]))
         while int(self.stage) < len(self.places) and progress >= self.places[int(self.stage)]:
-            seen = self.queue.sum(0)
+            seen = self.queue.cpu().double().sum(0)
             if self.next_p != self.p and seen[1] > 0:
                 self.coefficient.mul_(seen[0] / seen[1])
             self.stage.add_(1)

@@ -73,9 +73,9 @@ class BatchTopK(SAE):
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        kept = outcome.f[outcome.f > 0]
-        if len(kept):
-            self.threshold.lerp_(kept.min().float().expand_as(self.threshold), 0.01)
+        least = outcome.f.where(outcome.f > 0, torch.inf).min().float()
+        moved = self.threshold.lerp(least.expand_as(self.threshold), 0.01)
+        self.threshold.copy_(moved.where(least.isfinite(), self.threshold))
         super().after_step(step, outcome)
 
     @torch.no_grad()

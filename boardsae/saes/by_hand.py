@@ -125,7 +125,7 @@ def sparsely(
     charge, charged = torch.full_like(values, slope), torch.zeros(2)
     if powers is not None:
         charge += powers.slope * values.pow(powers.p - 1)
-        charged = torch.stack([values.pow(p).sum() for p in powers.wanted]).double()
+        charged = torch.stack([values.pow(p).sum() for p in powers.wanted])
     return Gradients(*sparse.gradients(active, charge, back, x, w_dec), charged)
 
 
@@ -135,17 +135,16 @@ def charge_by_power(by_f: Tensor, f: Tensor, powers: Powers) -> Float[Tensor, " 
     Bfloat16 knows 32,768 numbers from 0 up: on a CPU their powers are looked up.
     """
     if f.dtype != torch.bfloat16 or f.device.type != "cpu":
-        active = f > 0
-        values = f[active].float()
-        by_f[active] += (powers.slope * values.pow(powers.p - 1)).to(f.dtype)
-        by_f[~active] = 0
-        return torch.stack([values.pow(p).sum() for p in powers.wanted]).double()
+        values = f.float()
+        charged = by_f + powers.slope * values.pow(powers.p - 1)  # at 0 it is infinite, and not taken
+        by_f.copy_(charged.where(f > 0, 0))
+        return torch.stack([values.pow(p).sum() for p in powers.wanted])
     known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
     slopes = powers.slope * known.pow(powers.p - 1)
     slopes[0] = 0.0
     first, second = (known.pow(p).numpy() for p in powers.wanted)
     gradients, features = (tensor.view(torch.int16).numpy().view(np.uint16) for tensor in (by_f, f))
-    return torch.tensor(_charge(gradients, features, slopes.numpy(), first, second), dtype=torch.float64)
+    return torch.tensor(_charge(gradients, features, slopes.numpy(), first, second))
 
 
 @kernel
