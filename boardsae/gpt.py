@@ -20,6 +20,7 @@ from boardsae.files import read_json, write_json, write_tensors
 SIZES = {
     "nano": (2, 64, 2),
     "small": (4, 128, 4),
+    "medium": (6, 192, 6),
     "base": (8, 256, 8),
     "paper": (8, 512, 8),
 }  # layers, width, heads

@@ -1,13 +1,17 @@
 """Training: alone or in a pack, interrupted or not, the same bits."""
 
 import csv
+import errno
 import json
 import os
+import resource
+import signal
 
 import numpy as np
 import pytest
 import torch
 from made_task import opened
+from safetensors import safe_open
 
 from boardsae import asked, dictionary, runs, scoring, sparsity, train_sae
 from boardsae.runs import Spec
@@ -93,6 +97,32 @@ def test_a_run_killed_by_the_system_goes_on(task, tmp_path, monkeypatch):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     train_sae.train([(spec("topk"), tmp_path / "killed")], task)
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    take, steps = train_sae.Training.take, []
+
+    def take_until_full(self, batch):
+        steps.append(1)
+        if len(steps) == 9:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        take(self, batch)
+
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        monkeypatch.setattr(train_sae.Training, "take", take_until_full)
+        torch.set_num_threads(1)
+        try:
+            train_sae.train([(spec("topk"), tmp_path)], task)
+        except OSError as error:
+            os._exit(0 if error.errno == errno.EFBIG and "checkpoint.safetensors" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not list(tmp_path.glob("*.tmp"))
+    with safe_open(tmp_path / "checkpoint.safetensors", "pt") as file:
+        assert file.metadata()["step"] == "8"
 
 
 def test_logging_changes_nothing(task, tmp_path, monkeypatch):

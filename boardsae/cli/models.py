@@ -13,7 +13,7 @@ from boardsae.progress import say
 @app.command()
 def train_gpt(
     game: GameName,
-    size: Annotated[str, typer.Option(help="nano, small, base or paper.")] = "small",
+    size: Annotated[str, typer.Option(help="nano, small, medium, base or paper.")] = "small",
     objective: Annotated[str, typer.Option(help="next: the move played; soft: the exact policy.")] = "next",
     tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
     minutes: Annotated[
