@@ -59,7 +59,8 @@ class Training:
         self.sae = saes.build(spec.variant, d, spec.d_sae, spec.seed, spec.recipe, **spec.options)
         self.sae.to(stream.device).start(stream.first)
         self.sae.bf16 = is_faster(stream.device)
-        self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=True)
+        fused = stream.device.type != "mps"  # which not every torch of ours has
+        self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=fused)
         self.scale = stream.scale
         self.step, self.seconds, self.log = 0, 0.0, list[dict[str, float]]()
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from made_task import opened
 
-from benchmarks.speed import gpu
+from benchmarks.speed import gpu, tokens_to_gap
+from benchmarks.speed.tokens_to_gap import Way
 from boardsae import dictionary, gate, generate, gpt, stream, train_gpt, train_sae
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
@@ -109,6 +110,14 @@ def test_the_measurement_of_a_gpu_runs(elsewhere):
         "a GPT of size `nano`",
         *(f"2 `{name}` of 64 x 64" for name in gpu.VARIANTS),
     ]
+
+
+def test_tokens_to_a_gap_are_counted_on_a_device(tmp_path, elsewhere, monkeypatch):
+    generate.from_policy("othello6", 2500, 0, "uniform", 1, tmp_path / "data")
+    monkeypatch.setattr(tokens_to_gap, "HELD_OUT", 16)
+    line = tokens_to_gap.row(tmp_path / "data", Way("soft", "Muon", 16, "nano"), 40 * 16 * 31, elsewhere)
+    assert line.startswith("| `soft` | Muon | 16 | ")
+    assert 0 < float(line.split("|")[-2]) < 2.6
 
 
 def test_the_pretended_device_minds_what_a_gpu_minds():

@@ -2,10 +2,11 @@
 
     boardsae generate-data othello6 --games 500000 --out data/gap
     python -m benchmarks.speed.tokens_to_gap --tokens 6000000
+    python -m benchmarks.speed.tokens_to_gap --tokens 300000000 --size medium --batch 256 --device cuda
 
-A small GPT on 6x6 Othello, a constant rate after its warm-up, so that the length of the run decides nothing. The gap is
-the mean KL divergence from the exact policy on held-out games. Seconds are processor time of training, one thread.
-`next` learns from the move that was played, `soft` from the exact policy.
+A GPT on 6x6 Othello, a constant rate after its warm-up, so that the length of the run decides nothing. The gap is the
+mean KL divergence from the exact policy on held-out games. Seconds are of training: processor time of one thread, or
+elsewhere than on a CPU by the clock. `next` learns from the move that was played, `soft` from the exact policy.
 """
 
 import argparse
@@ -17,10 +18,12 @@ from typing import NamedTuple
 
 import torch
 
-from boardsae import train_gpt
+from boardsae import gpt, train_gpt
 from boardsae.play import by_ply, totals
 from boardsae.ranks import ALONE
-from boardsae.train_gpt import CPU, Recipe, Training
+from boardsae.saes.product import is_faster
+from boardsae.stream import device_of
+from boardsae.train_gpt import Recipe, Training
 
 GAPS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 LOOKS = 40  # at the gap, in the length of a run
@@ -34,11 +37,14 @@ class Way(NamedTuple):
     objective: str
     optimizer: str
     batch: int
+    size: str = "small"
 
 
-def training(data: Path, way: Way, tokens: int) -> Training:
-    recipe = Recipe(str(data), "small", way.objective, tokens, way.batch, warmup=0.02, decay=1e-9)
-    made = Training(train_gpt.checked("othello6", recipe), recipe, CPU, ALONE)
+def training(data: Path, way: Way, tokens: int, device: torch.device) -> Training:
+    recipe = Recipe(
+        str(data), way.size, way.objective, tokens, way.batch, warmup=0.02, decay=1e-9, bf16=is_faster(device)
+    )
+    made = Training(train_gpt.checked("othello6", recipe), recipe, device, ALONE)
     if way.optimizer == "AdamW":
         made.optimizers = [torch.optim.AdamW(made.model.parameters(), ADAM, betas=(0.9, 0.98), fused=True)]
         made.rates = [group["lr"] for group in made.groups()]
@@ -47,20 +53,20 @@ def training(data: Path, way: Way, tokens: int) -> Training:
 
 def gaps(made: Training) -> Iterator[tuple[float, int, float]]:
     """The gap after every few steps, with the tokens and the seconds so far."""
-    seconds = 0.0
+    seconds, clock = 0.0, time.process_time if made.device.type == "cpu" else time.perf_counter
     for step in range(made.steps):
-        began = time.process_time()
-        made.take(step)
-        seconds += time.process_time() - began
+        began = clock()
+        made.take(step).item()  # which waits for it
+        seconds += clock() - began
         if (step + 1) % max(1, made.steps // LOOKS) == 0:
             play = totals(by_ply(made.model, made.game, made.held_out[:HELD_OUT]))
             yield play["gap"], (step + 1) * made.tokens_a_step, seconds
 
 
-def row(data: Path, way: Way, tokens: int) -> str:
+def row(data: Path, way: Way, tokens: int, device: torch.device) -> str:
     reached: dict[float, tuple[int, float]] = {}
     gap = float("inf")
-    for gap, seen, seconds in gaps(training(data, way, tokens)):
+    for gap, seen, seconds in gaps(training(data, way, tokens, device)):
         for bar in GAPS:
             if gap <= bar:
                 reached.setdefault(bar, (seen, seconds))
@@ -77,13 +83,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/gap"))
     parser.add_argument("--tokens", type=int, default=6_000_000, help="at which a run stops")
     parser.add_argument("--batch", type=int, default=train_gpt.usual_batch("othello6"), help="games a step")
+    parser.add_argument("--size", default="small", choices=gpt.SIZES)
+    parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    device = device_of(asked.device)
     bars = " | ".join(f"{bar:g} nats" for bar in GAPS)
     print(f"| objective | optimizer | games a step | {bars} | at {asked.tokens / 1e6:g}M |")
     print("|---|---|" + "--:|" * (len(GAPS) + 2))
     for objective, optimizer in product(train_gpt.OBJECTIVES, ("AdamW", "Muon")):
-        print(row(asked.data, Way(objective, optimizer, asked.batch), asked.tokens), flush=True)
+        way = Way(objective, optimizer, asked.batch, asked.size)
+        print(row(asked.data, way, asked.tokens, device), flush=True)
 
 
 if __name__ == "__main__":
