@@ -54,12 +54,19 @@ def add(files: list[Path]) -> None:
     read_files()
 
 
+def look_in(folder: Path) -> None:
+    """Somebody's Python file may import what lies beside it, as it does when it is run by itself."""
+    if (place := str(folder.resolve())) not in sys.path:
+        sys.path.insert(0, place)
+
+
 def read_files() -> None:
     """Runs the files that BOARDSAE_PLUGINS names, each once; one that fails is an error, since it was asked for."""
     for file in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         if file in _loaded:
             continue
         _loaded.add(file)
+        look_in(Path(file).parent)
         name = f"boardsae_plugin_{Path(file).stem}"
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:

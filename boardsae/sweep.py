@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from boardsae import runs, tasks
+from boardsae import plugins, runs, tasks
 from boardsae.files import read_json
 from boardsae.memory import keep_freed
 from boardsae.progress import progress, say
@@ -57,6 +57,7 @@ def specs_in(path: Path) -> tuple[Spec, ...]:
         raise FileNotFoundError(
             f"no file {path}; a sweep is a Python file with SPECS, such as benchmarks/smoke.py"
         )
+    plugins.look_in(path.parent)
     try:
         found = runpy.run_path(str(path)).get("SPECS")
     except (SyntaxError, NameError, ImportError, TypeError) as error:
@@ -86,7 +87,7 @@ def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = P
 
 def run_pack(pack: Pack) -> list[Result]:
     """Trains a pack. Whatever goes wrong is the result of the run that is to blame, found by training each alone."""
-    from boardsae import plugins, train_sae
+    from boardsae import train_sae
 
     try:
         plugins.read_files()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boardsae import foreign, runs
+from boardsae import foreign, plugins, runs
 from boardsae.coder import Coder
 from boardsae.subject import Subject, read_foreign, read_run
 
@@ -62,7 +62,8 @@ def made_by(target: str) -> Subject:
 
 
 def loaded(source: str) -> Any:
-    """A module by file or by name."""
+    """A module by file or by name, which may lie in the folder where the command was given."""
+    plugins.look_in(Path(source).parent if source.endswith(".py") else Path())
     if not source.endswith(".py"):
         return importlib.import_module(source)
     path = Path(source)

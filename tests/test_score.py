@@ -1,6 +1,7 @@
 """Scores of whole SAEs: what a perfect one and one that predicts the mean get, what is refused, what is kept."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -202,6 +203,24 @@ def test_your_own_sae_by_file_and_factory(tmp_path):
         targets.folders(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no /nowhere"):
         targets.folders("/nowhere")
+
+
+def test_your_own_sae_may_import_what_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "lab_saes" / "deep").mkdir(parents=True)
+    (tmp_path / "lab_saes" / "__init__.py").touch()
+    (tmp_path / "lab_saes" / "flat.py").write_text(
+        "class Flat:\n    def encode(self, x): return x.relu()\n    def decode(self, f): return f\n"
+    )
+    (tmp_path / "lab_saes" / "deep" / "lab_beside.py").write_text("from lab_saes.flat import Flat\n")
+    (tmp_path / "lab_saes" / "deep" / "lab_mine.py").write_text("from lab_beside import Flat\n")
+    for target in ("lab_saes.flat:Flat", "lab_saes/deep/lab_mine.py:Flat"):
+        assert targets.made_by(target).facts["name"] == target
+    with pytest.raises(
+        ValueError, match=r"cannot be loaded: ModuleNotFoundError: No module named 'lab_saes\.other'"
+    ):
+        targets.made_by("lab_saes.other:Flat")
 
 
 def test_the_table_shows_what_is_asked(scorer):
