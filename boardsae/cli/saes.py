@@ -54,11 +54,12 @@ def train_sae(
     from boardsae import sparsity as finding
     from boardsae.asked import layer_of, options_from, width_of
 
+    options = options_from(variant, context.args, sparsity)  # refused before any game is played
     opened = tasks.open_task(tasks.of(task))
     spec = runs.Spec(
         task=task,
         variant=variant,
-        options=options_from(variant, context.args, sparsity),
+        options=options,
         d_sae=width_of(opened.model.shape.width, d_sae, expansion),
         rows=rows,
         seed=seed,
