@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boardsae.saes.base import Recipe
+from boardsae.saes.by_hand import Powers
 
 FIRST = 0.273  # share of the run at which the staircase begins; 10,000 of 36,621 steps in the paper
 QUEUE = 10  # steps whose penalties decide the next coefficient
@@ -57,6 +58,10 @@ class Annealer(nn.Module):
     @property
     def next_p(self) -> float:
         return self.powers[min(int(self.stage) + 1, len(self.powers) - 1)]
+
+    def charge(self, ramp: float) -> Powers:
+        """What each active feature is charged for its part of the penalty."""
+        return Powers(ramp * self.coefficient.item() * self.p, self.p, (self.p, self.next_p))
 
     def penalty(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, ""]:
         return self.coefficient.item() * powered(f, self.p)

@@ -4,13 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae.saes import by_hand
-from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
+from boardsae.saes.base import Outcome, Recipe, Saved, Step
+from boardsae.saes.kept import Kept
 from boardsae.saes.top import keep_largest
-from boardsae.saes.topk import revival
 
 
-class BatchTopK(SAE):
+class BatchTopK(Kept):
     """Training keeps the rows * k largest of all ReLU((x - b_dec) W_enc + b_enc) of the batch; afterwards a feature is
     active above one threshold, chosen on held-out rows so that the mean L0 is k.
 
@@ -19,7 +18,6 @@ class BatchTopK(SAE):
     """
 
     name = "batch_topk"
-    sparsity = "k"
     levels = ("b_enc", "b_dec", "threshold")
 
     threshold: Tensor  # of every feature, in use once training has ended; before that a running estimate
@@ -35,10 +33,7 @@ class BatchTopK(SAE):
         aux: float = 1 / 32,
         dead_after: int = 200_000,
     ):
-        if not 1 <= k <= features:
-            raise ValueError(f"expected k from 1 to the {features} features, got {k}")
-        super().__init__(d, features, random, recipe)
-        self.k, self.aux, self.dead_after = k, aux, dead_after
+        super().__init__(d, features, random, recipe, k=k, aux=aux, dead_after=dead_after)
         self.register_buffer("threshold", torch.zeros(features))
 
     def encode(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
@@ -50,26 +45,11 @@ class BatchTopK(SAE):
         return keep_largest(z, self.k * len(z), own=not z.requires_grad)
 
     def loss(self, step: Step) -> Outcome:
-        pre = self.pre(step.x)
-        f = self.select(pre.relu(), step.progress)
-        x_hat = self.decode(f)
-        terms = {"error": self.error(step.x, x_hat, squared=True)}
-        if self.aux:
-            terms["aux"] = self.aux * self.revival(step.x, x_hat)
-        return Outcome(terms, f, x_hat)
+        f = self.select(self.pre(step.x).relu(), step.progress)
+        return self.outcome(step, f, self.decode(f))
 
     def by_hand(self, step: Step) -> Outcome:
-        passed = by_hand.step(self, step.x, lambda f: self.select(f, step.progress))
-        terms = {"error": passed.error}
-        if self.aux:
-            aux = self.aux * self.revival(step.x, passed.x_hat)
-            if aux.requires_grad:
-                aux.backward()
-            terms["aux"] = aux.detach()
-        return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired)
-
-    def revival(self, x: Float[Tensor, "row d"], x_hat: Float[Tensor, "row d"]) -> Float[Tensor, ""]:
-        return revival(self, x, x_hat, self.dead(self.dead_after))
+        return self.kept_by_hand(step, lambda f: self.select(f, step.progress))
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:

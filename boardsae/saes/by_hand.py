@@ -41,7 +41,11 @@ class Powers(NamedTuple):
 
     slope: float
     p: float
-    wanted: tuple[float, float]
+    wanted: tuple[float, float]  # p, and another
+
+    def penalty(self, sums: Float[Tensor, " power"]) -> Float[Tensor, ""]:
+        """What the features of these sums are charged in all: slope / p * sum f^p."""
+        return self.slope / self.p * sums[0]
 
 
 class Gradients(NamedTuple):
@@ -51,6 +55,31 @@ class Gradients(NamedTuple):
     b_enc: Float[Tensor, " feature"]
     w_dec: Float[Tensor, "feature d"]
     charged: Float[Tensor, " power"]
+
+
+class Code:
+    """The features of some rows, multiplied in the faster way: all of them, or the active ones alone."""
+
+    def __init__(self, f: Float[Tensor, "row feature"]):
+        self.f, self.active = f, sparse.few(f)
+
+    def decoded(self, w_dec: Float[Tensor, "feature d"]) -> Float[Tensor, "row d"]:
+        if self.active is None:
+            return (self.f @ w_dec.to(self.f.dtype)).float()
+        return sparse.decoded(self.active, w_dec)
+
+    def gradients(
+        self,
+        x: Float[Tensor, "row d"],
+        back: Float[Tensor, "row d"],
+        w_dec: Float[Tensor, "feature d"],
+        slope: float = 0.0,
+        powers: Powers | None = None,
+    ) -> Gradients:
+        """From the gradient by what was decoded. Each active feature of a row is charged `slope`, or by its power."""
+        if self.active is None:
+            return densely(self.f, x, back, w_dec, slope, powers)
+        return sparsely(self.active, x, back, w_dec, slope, powers)
 
 
 @torch.no_grad()
@@ -63,60 +92,66 @@ def step(
     centred: bool = True,
 ) -> Passed:
     """Sets all gradients. `slope` is the charge of every active feature; `centred` encoders take b_dec from x first."""
-    kind = torch.bfloat16 if sae.bf16 else torch.float32
-    rows, given = len(x), x.to(kind)
-    bias = sae.b_enc - sae.b_dec @ sae.W_enc if centred else sae.b_enc
-    f = torch.addmm(bias.to(kind), given, sae.W_enc.to(kind)).relu_()
-    if select is not None:
-        f = select(f)
-    active = sparse.few(f)
-    w_dec = sae.W_dec.to(kind) if active is None else sae.W_dec
-    decoded = (f @ w_dec).float() if active is None else sparse.decoded(active, w_dec)
-    x_hat = decoded + sae.b_dec
+    f = encoded(sae, x, sae.b_enc - sae.b_dec @ sae.W_enc if centred else sae.b_enc).relu_()
+    code = Code(f if select is None else select(f))
+    x_hat = code.decoded(sae.W_dec) + sae.b_dec
     left = x_hat - x
-    back, slope = left * (2 / rows), slope / rows
-    if powers is not None:
-        powers = powers._replace(slope=powers.slope / rows)
-    if active is None:
-        found = densely(w_dec, given, f, back, slope, powers)
-    else:
-        found = sparsely(w_dec, x, active, back, slope, powers)
-    by_dec = back.sum(0)
+    back = left * (2 / len(x))
+    found = code.gradients(x, back, sae.W_dec, slope / len(x), shared(powers, len(x)))
+    sae.b_enc.grad = found.b_enc
+    give(sae, found, back.sum(0), centred)
+    error = left.square().sum() / len(x)
+    return Passed(code.f, x_hat, error, code.f.sum(0, dtype=torch.float32), found.charged)
+
+
+def give(sae: SAE, found: Gradients, by_x_hat: Float[Tensor, " d"], centred: bool = True) -> None:
+    """Sets the gradients of both matrices and of b_dec, which a `centred` encoder takes from x first."""
     if centred:
         found.w_enc.addr_(sae.b_dec, found.b_enc, alpha=-1)
-        by_dec.addmv_(sae.W_enc, found.b_enc, alpha=-1)
-    sae.W_enc.grad, sae.b_enc.grad, sae.b_dec.grad = found.w_enc, found.b_enc, by_dec
+        by_x_hat.addmv_(sae.W_enc, found.b_enc, alpha=-1)
+    sae.W_enc.grad, sae.b_dec.grad = found.w_enc, by_x_hat
     if sae.W_dec.requires_grad:
         sae.W_dec.grad = found.w_dec
-    error = left.square().sum() / rows
-    return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), found.charged)
+
+
+def encoded(
+    sae: SAE, x: Float[Tensor, "row d"], bias: Float[Tensor, " feature"]
+) -> Float[Tensor, "row feature"]:
+    """x W_enc + bias, in the numbers that products are taken in."""
+    kind = torch.bfloat16 if sae.bf16 else torch.float32
+    return torch.addmm(bias.to(kind), x.to(kind), sae.W_enc.to(kind))
+
+
+def shared(powers: Powers | None, rows: int) -> Powers | None:
+    """The charge of one row of so many, of which the mean is charged."""
+    return None if powers is None else powers._replace(slope=powers.slope / rows)
 
 
 def densely(
-    w_dec: Float[Tensor, "feature d"],
-    given: Float[Tensor, "row d"],
     f: Float[Tensor, "row feature"],
+    x: Float[Tensor, "row d"],
     back: Float[Tensor, "row d"],
+    w_dec: Float[Tensor, "feature d"],
     slope: float,
     powers: Powers | None,
 ) -> Gradients:
     """By products over all features; the charge joins one of them."""
     back, charge = back.to(f.dtype), f.new_full((len(w_dec),), slope)
-    by_f = torch.addmm(charge, back, w_dec.T)
+    by_f = torch.addmm(charge, back, w_dec.to(f.dtype).T)
     charged = torch.zeros(2)
     if powers is None:
         by_f = torch.ops.aten.threshold_backward(by_f, f, 0)
     else:
         charged = charge_by_power(by_f, f, powers)
     sums = by_f.sum(0, dtype=torch.float32)
-    return Gradients((given.T @ by_f).float(), sums, (f.T @ back).float(), charged)
+    return Gradients((x.to(f.dtype).T @ by_f).float(), sums, (f.T @ back).float(), charged)
 
 
 def sparsely(
-    w_dec: Float[Tensor, "feature d"],
-    x: Float[Tensor, "row d"],
     active: sparse.Active,
+    x: Float[Tensor, "row d"],
     back: Float[Tensor, "row d"],
+    w_dec: Float[Tensor, "feature d"],
     slope: float,
     powers: Powers | None,
 ) -> Gradients:

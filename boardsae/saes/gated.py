@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
+from boardsae.saes.by_hand import Code, Gradients, Powers, encoded, give, shared
 from boardsae.saes.product import product
 
 
@@ -54,6 +55,42 @@ class Gated(SAE):
             "gate": self.error(step.x, by_gate, squared=True),
         }
         return Outcome(terms, f, x_hat, opened)
+
+    def charge(self, progress: float) -> tuple[float, Powers | None]:
+        """The slope of the penalty at an open gate, by a number or by a power."""
+        return self.l1 * self.ramp(progress), None
+
+    @torch.no_grad()
+    def by_hand(self, step: Step) -> Outcome:
+        """Features and gates go the same way, each with its own error; the gates teach no decoder.
+
+        f = exp(r_mag) u + b_mag where it is active, so that sum_rows by_f * u * exp(r_mag) = W_dec . (f^T back) -
+        b_mag * sum_rows by_f is the gradient of r_mag.
+        """
+        rows, (slope, powers) = len(step.x), self.charge(step.progress)
+        u = encoded(self, step.x, -self.b_dec @ self.W_enc)
+        gate, scale = u + self.b_gate.to(u.dtype), self.r_mag.exp()
+        f = torch.addcmul(self.b_mag.to(u.dtype), u, scale.to(u.dtype)).relu_().mul_(gate > 0)
+        code, door = Code(f), Code(gate.relu_())
+        x_hat, by_gate = (each.decoded(self.W_dec) + self.b_dec for each in (code, door))
+        left, missed = x_hat - step.x, by_gate - step.x
+        back = left * (2 / rows)
+        found = code.gradients(step.x, back, self.W_dec)
+        doors = door.gradients(step.x, missed * (2 / rows), self.W_dec, slope / rows, shared(powers, rows))
+        self.b_mag.grad, self.b_gate.grad = found.b_enc, doors.b_enc
+        self.r_mag.grad = (self.W_dec * found.w_dec).sum(1) - self.b_mag * found.b_enc
+        both = Gradients(
+            found.w_enc * scale + doors.w_enc, found.b_enc * scale + doors.b_enc, found.w_dec, doors.charged
+        )
+        give(self, both, back.sum(0))
+        sums = doors.charged / rows
+        opened = door.f.sum(dtype=torch.float32) / rows
+        terms = {
+            "error": left.square().sum() / rows,
+            "l1": slope * opened if powers is None else powers.penalty(sums),
+            "gate": missed.square().sum() / rows,
+        }
+        return Outcome(terms, code.f, x_hat, door.f, self.fired(code.f), sums)
 
     def saved(self) -> Saved:
         return Saved("gated", self.tensors("W_enc", "W_dec", "b_dec", "b_gate", "b_mag", "r_mag"))

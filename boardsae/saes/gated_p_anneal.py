@@ -6,6 +6,7 @@ from torch import Tensor
 
 from boardsae.saes.annealing import Annealer
 from boardsae.saes.base import Outcome, Recipe, Step
+from boardsae.saes.by_hand import Powers
 from boardsae.saes.gated import Gated
 
 
@@ -31,8 +32,14 @@ class GatedPAnneal(Gated):
     def penalty(self, opened: Float[Tensor, "row feature"], progress: float) -> Float[Tensor, ""]:
         return self.ramp(progress) * self.annealer.penalty(opened)
 
+    def charge(self, progress: float) -> tuple[float, Powers | None]:
+        return 0.0, self.annealer.charge(self.ramp(progress))
+
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
         assert outcome.penalised is not None
-        self.annealer.follow(self.annealer.powers_of(outcome.penalised.detach()), step.progress)
+        seen = outcome.powers
+        if seen is None:
+            seen = self.annealer.powers_of(outcome.penalised.detach())
+        self.annealer.follow(seen, step.progress)
         super().after_step(step, outcome)

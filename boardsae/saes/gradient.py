@@ -5,8 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boardsae.saes.base import Outcome, Recipe, Step
+from boardsae.saes.product import product
 from boardsae.saes.top import keep_top
-from boardsae.saes.topk import TopK, revival
+from boardsae.saes.topk import TopK
 
 
 class Gradient(TopK):
@@ -47,16 +48,16 @@ class Gradient(TopK):
     ) -> Float[Tensor, "row feature"]:
         with torch.no_grad():
             unit = grad / grad.norm(dim=1).mean().clamp(min=1e-12)
-            weight = 1 + self.beta * (unit @ self.W_dec.T).abs()
-            kept = keep_top(z * weight, self.k) > 0
+            weight = 1 + self.beta * product(unit, self.W_dec.T, self.bf16).abs()
+            kept = keep_top(z * weight, self.k, own=True) > 0
         return z * kept
 
     def loss(self, step: Step) -> Outcome:
         assert step.grad is not None, "declared in needs"
-        pre = self.pre(step.x)
-        f = self.select(pre.relu(), step.grad)
-        x_hat = self.decode(f)
-        terms = {"error": self.error(step.x, x_hat, squared=True)}
-        if self.aux:
-            terms["aux"] = self.aux * revival(self, step.x, x_hat, self.dead(self.dead_after))
-        return Outcome(terms, f, x_hat)
+        f = self.select(self.pre(step.x).relu(), step.grad)
+        return self.outcome(step, f, self.decode(f))
+
+    def by_hand(self, step: Step) -> Outcome:
+        assert step.grad is not None, "declared in needs"
+        grad = step.grad
+        return self.kept_by_hand(step, lambda f: self.select(f, grad))

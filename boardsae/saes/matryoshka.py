@@ -1,10 +1,13 @@
 """Nested dictionaries: every prefix of the features must rebuild the activation (Bussmann et al. 2025)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
 from boardsae.saes.base import Outcome, Step
 from boardsae.saes.batch_topk import BatchTopK
+from boardsae.saes.by_hand import Code, Gradients, Passed, encoded, give
 
 SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 17 / 32)  # of the features, group by group
 
@@ -19,20 +22,41 @@ class Matryoshka(BatchTopK):
 
     name = "matryoshka"
 
-    def ends(self) -> list[int]:
-        """Where the groups end."""
+    def groups(self) -> list[slice]:
+        """The places of each group's features."""
         shares = torch.tensor(SHARES).cumsum(0)
-        return [max(1, round(self.features * share)) for share in shares.tolist()]
+        ends = [max(1, round(self.features * share)) for share in shares.tolist()]
+        return [slice(first, end) for first, end in pairwise([0, *ends])]
 
     def loss(self, step: Step) -> Outcome:
-        pre = self.pre(step.x)
-        f = self.select(pre.relu(), step.progress)
-        x_hat, first, errors = self.b_dec.expand_as(step.x), 0, list[Tensor]()
-        for end in self.ends():
-            x_hat = x_hat + f[:, first:end] @ self.W_dec[first:end]
+        f = self.select(self.pre(step.x).relu(), step.progress)
+        x_hat, errors = self.b_dec.expand_as(step.x), list[Tensor]()
+        for group in self.groups():
+            x_hat = x_hat + f[:, group] @ self.W_dec[group]
             errors.append(self.error(step.x, x_hat, squared=True))
-            first = end
         terms = {"error": torch.stack(errors).mean()}
-        if self.aux:
-            terms["aux"] = self.aux * self.revival(step.x, x_hat)
-        return Outcome(terms, f, x_hat)
+        return Outcome(terms | self.revival(step.x, x_hat), f, x_hat)
+
+    def by_hand(self, step: Step) -> Outcome:
+        return self.with_revival(step, self.passed(step))
+
+    @torch.no_grad()
+    def passed(self, step: Step) -> Passed:
+        """From the last group to the first: a group's features are in the error of every prefix from theirs on."""
+        f = encoded(self, step.x, self.b_enc - self.b_dec @ self.W_enc).relu_()
+        f, groups = self.select(f, step.progress), self.groups()
+        codes = [Code(f[:, group].contiguous()) for group in groups]
+        x_hat, missed = self.b_dec.expand_as(step.x), list[Tensor]()
+        for code, group in zip(codes, groups, strict=True):
+            x_hat = x_hat + code.decoded(self.W_dec[group])
+            missed.append(x_hat - step.x)
+        share, back, found = 1 / (len(step.x) * len(groups)), torch.zeros_like(step.x), list[Gradients]()
+        for code, group, left in reversed([*zip(codes, groups, missed, strict=True)]):
+            back.add_(left, alpha=2 * share)
+            found.insert(0, code.gradients(step.x, back, self.W_dec[group]))
+        by_enc, by_bias, by_dec, _ = zip(*found, strict=True)
+        self.b_enc.grad = torch.cat(by_bias)
+        charged = found[0].charged
+        give(self, Gradients(torch.cat(by_enc, 1), self.b_enc.grad, torch.cat(by_dec), charged), back.sum(0))
+        error = share * torch.stack([left.square().sum() for left in missed]).sum()
+        return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), charged)

@@ -1,13 +1,12 @@
 """Rows and features choose each other: the largest values of the whole batch, within one budget (Ayonrinde 2024)."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.batch_topk import BatchTopK
 from boardsae.saes.choice import MEMORY, underused
-from boardsae.saes.topk import revival
 
 
 class MutualChoice(BatchTopK):
@@ -37,8 +36,8 @@ class MutualChoice(BatchTopK):
         super().__init__(d, features, random, recipe, k=k, aux=aux_zipf)
         self.register_buffer("density", torch.full((features,), k / features))
 
-    def revival(self, x: Float[Tensor, "row d"], x_hat: Float[Tensor, "row d"]) -> Float[Tensor, ""]:
-        return revival(self, x, x_hat, underused(self.density, self.k))
+    def asleep(self) -> Bool[Tensor, " feature"]:
+        return underused(self.density, self.k)
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:

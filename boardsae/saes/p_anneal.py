@@ -5,7 +5,6 @@ import torch
 from boardsae.saes import by_hand
 from boardsae.saes.annealing import Annealer
 from boardsae.saes.base import SAE, Outcome, Recipe, Step
-from boardsae.saes.by_hand import Powers
 
 
 class PAnneal(SAE):
@@ -42,12 +41,10 @@ class PAnneal(SAE):
     def by_hand(self, step: Step) -> Outcome | None:
         if not self.recipe.squared:
             return None
-        annealer = self.annealer
-        strength = self.ramp(step.progress) * annealer.coefficient.item()
-        powers = Powers(strength * annealer.p, annealer.p, (annealer.p, annealer.next_p))
+        powers = self.annealer.charge(self.ramp(step.progress))
         passed = by_hand.step(self, step.x, powers=powers)
         sums = passed.charged / len(step.x)
-        terms = {"error": passed.error, "l_p": strength * sums[0].float()}
+        terms = {"error": passed.error, "l_p": powers.penalty(sums)}
         return Outcome(terms, passed.f, passed.x_hat, fired=passed.fired, powers=sums)
 
     @torch.no_grad()
