@@ -4,6 +4,7 @@ Every direction of a weight matrix then moves alike. Short runs on our boards ge
 (LOG.md). For hidden matrices alone; embeddings and vectors stay with AdamW.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -18,17 +19,17 @@ QUINTIC = (
 ROUNDS = 5
 
 
-def orthogonal(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
-    """About U V^T of the matrix U S V^T, by Newton-Schulz rounds X <- a X + b (X X^T) X + c (X X^T)^2 X."""
+def orthogonal(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
+    """About U V^T of each matrix U S V^T, by Newton-Schulz rounds X <- a X + b (X X^T) X + c (X X^T)^2 X."""
     a, b, c = QUINTIC
-    x = matrix.bfloat16()
-    x = x / (x.norm() + 1e-7)
-    tall = len(x) > x.shape[1]
+    x = matrices.bfloat16()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     for _ in range(ROUNDS):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.mT if tall else x).to(matrix.dtype)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -40,10 +41,21 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            alike = defaultdict[torch.Size, list[Tensor]](list)  # taken together: few large products
             for weight in group["params"]:
-                mean = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-                mean.lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(mean, group["momentum"])  # Nesterov's look ahead
-                shape = max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(orthogonal(ahead), alpha=-group["lr"] * shape)
+                alike[weight.shape].append(weight)
+            for (rows, columns), weights in alike.items():
+                steps = orthogonal(torch.stack([self.ahead(each, group["momentum"]) for each in weights]))
+                length = max(1.0, rows / columns) ** 0.5
+                for weight, step in zip(weights, steps, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(step, alpha=-group["lr"] * length)
+
+    def ahead(self, weight: Tensor, momentum: float) -> Tensor:
+        """The gradient with the momentum that it joins: Nesterov's look ahead."""
+        assert weight.grad is not None, "a step follows a gradient"
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        mean = state["momentum"].lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(mean, momentum)
