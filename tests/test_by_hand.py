@@ -44,7 +44,7 @@ def multiplied(request, monkeypatch):
 
 
 def test_most_methods_have_a_faster_way():
-    assert set(TRAINED) - set(BY_HAND) == {"e2e", "e2e_ds", "jumprelu"}  # whose losses are their own
+    assert set(TRAINED) - set(BY_HAND) == {"e2e", "e2e_ds"}  # which the model itself judges
 
 
 @pytest.mark.usefixtures("multiplied")

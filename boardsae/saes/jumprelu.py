@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
+from boardsae.saes.by_hand import Code, encoded, give
 
 
 class Jump(torch.autograd.Function):
@@ -66,6 +67,27 @@ class JumpReLU(SAE):
         x_hat = self.decode(f)
         penalty = self.l0 * self.ramp(step.progress) * count.sum(-1).mean()
         return Outcome({"error": self.error(step.x, x_hat, squared=True), "l0_penalty": penalty}, f, x_hat)
+
+    @torch.no_grad()
+    def by_hand(self, step: Step) -> Outcome:
+        """A threshold learns from the rows near it: sum_near by_f is W_dec . (near^T back), one product for all."""
+        rows, strength = len(step.x), self.l0 * self.ramp(step.progress)
+        z = encoded(self, step.x, self.b_enc - self.b_dec @ self.W_enc)
+        theta = self.threshold.to(z.dtype)
+        active, near = z > theta, ((z - theta).abs() < self.eps / 2).to(z.dtype)
+        code = Code(z.where(active, 0))
+        x_hat = code.decoded(self.W_dec) + self.b_dec
+        left = x_hat - step.x
+        back = left * (2 / rows)
+        found = code.gradients(step.x, back, self.W_dec)
+        by_near = (self.W_dec * (near.T @ back.to(z.dtype))).sum(1)
+        counted = near.sum(0, dtype=torch.float32) * strength / rows
+        self.threshold.grad = -(self.threshold * by_near + counted) / self.eps
+        self.b_enc.grad = found.b_enc
+        give(self, found, back.sum(0))
+        penalty = strength * active.sum() / rows
+        terms = {"error": left.square().sum() / rows, "l0_penalty": penalty}
+        return Outcome(terms, code.f, x_hat, fired=self.fired(code.f))
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
