@@ -55,8 +55,8 @@ def best(out: Path, task: str) -> Path:
 
 
 def task_of(game: str) -> str:
-    """The newest task of a game."""
-    of_game = {task.game: name for name, task in tasks.TASKS.items()}
+    """The first task of a game: its later ones have no published table yet."""
+    of_game = {task.game: name for name, task in reversed(tasks.TASKS.items())}
     if game not in of_game:
         raise ValueError(no_such("game with a reference model", game, of_game))
     return of_game[game]
