@@ -84,7 +84,12 @@ def sweep(
         Path, typer.Argument(metavar="FILE", help="A Python file with SPECS, runs to be trained.")
     ],
     out: Annotated[Path, typer.Option(help="The folder of all results.")] = Path("results"),
-    jobs: Annotated[int | None, typer.Option(help="Processes [default: one a core, or one a GPU].")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes [default: one a core; one for a GPU, of which --engine ray takes several]."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     engine: EngineName = "local",
     address: Address = None,
