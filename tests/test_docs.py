@@ -14,7 +14,10 @@ from boardsae.saes.base import options_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    *(ROOT / f"{page}.md" for page in ("README", "ARCHITECTURE", "EXTENDING", "benchmarks/CLUSTER")),
+    *(
+        ROOT / f"{page}.md"
+        for page in ("README", "ARCHITECTURE", "EXTENDING", "benchmarks/README", "benchmarks/CLUSTER")
+    ),
     *(ROOT / "games").rglob("README.md"),
 ]
 COMMANDS = typer.main.get_command(cli.app).commands
