@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from test_saes import FEATURES, ROWS, TRAINED, made, step_for, train
 
-from boardsae.saes import VARIANTS, sparse
+from boardsae.saes import VARIANTS, build, sparse
+from boardsae.saes.base import Step
 from boardsae.saes.by_hand import Powers, charge_by_power
 from boardsae.saes.top import keep_largest, keep_top
 
@@ -91,6 +92,22 @@ def test_a_power_is_charged_to_active_features():
     assert found.terms["l_p"].item() == pytest.approx(reference.terms["l_p"].item(), rel=0.02)
     asked = sae.annealer.powers_of(reference.f.detach())
     assert torch.allclose(found.powers, asked, rtol=0.02)
+
+
+@pytest.mark.parametrize("name", ["p_anneal", "gated", "jumprelu", "topk"])
+def test_small_values_keep_their_digits_in_bfloat16(name):
+    """8 + 0.01 is 8 in bfloat16: a bias of -8 must join the product before it is rounded."""
+    sae = build(name, 2, 1, **({"k": 1} if name == "topk" else {}))
+    x = torch.tensor([[1.0, 0.01], [1.0, 0.2], [1.0, -0.01]])
+    with torch.no_grad():
+        sae.W_enc.copy_(torch.tensor([[8.0], [1.0]]))
+        (sae.b_gate if name == "gated" else sae.b_enc).fill_(-8.0)
+        if name == "jumprelu":
+            sae.threshold.zero_()
+    sae.bf16 = True
+    outcome = sae.by_hand(Step(x))
+    found = outcome.f if outcome.penalised is None else outcome.penalised
+    assert found[:, 0].tolist() == pytest.approx([0.01, 0.2, 0.0], rel=0.01)
 
 
 def test_a_charge_by_hand():

@@ -68,9 +68,11 @@ class Gated(SAE):
         b_mag * sum_rows by_f is the gradient of r_mag.
         """
         rows, (slope, powers) = len(step.x), self.charge(step.progress)
-        u = encoded(self, step.x, -self.b_dec @ self.W_enc)
-        gate, scale = u + self.b_gate.to(u.dtype), self.r_mag.exp()
-        f = torch.addcmul(self.b_mag.to(u.dtype), u, scale.to(u.dtype)).relu_().mul_(gate > 0)
+        gate, scale = encoded(self, step.x, self.b_gate - self.b_dec @ self.W_enc), self.r_mag.exp()
+        bias = (
+            self.b_mag - scale * self.b_gate
+        )  # u itself would cost the small values of the gate their digits
+        f = torch.addcmul(bias.to(gate.dtype), gate, scale.to(gate.dtype)).relu_().mul_(gate > 0)
         code, door = Code(f), Code(gate.relu_())
         x_hat, by_gate = (each.decoded(self.W_dec) + self.b_dec for each in (code, door))
         left, missed = x_hat - step.x, by_gate - step.x
