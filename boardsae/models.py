@@ -1,6 +1,6 @@
 """Reference GPTs: shipped in the package and pinned, so that everybody scores against the same model.
 
-boardsae/reference/<name>/model.safetensors   bfloat16 weights
+boardsae/reference/<name>/model.safetensors   weights of 16 bits
 boardsae/reference/<name>/model.json          shape, recipe, training data
 boardsae/reference/<name>/gate.json           what the model knows, measured by `boardsae gate`
 """
