@@ -100,11 +100,13 @@ def left_out(shown: Board) -> Table | None:
 def missing(shown: Board) -> Table | None:
     """Variants of the zoo that have fewer runs than a published table needs, and the command that makes them.
 
-    Whoever asks for some variants learns only which of these have no runs at all.
+    Whoever asks for some variants learns only which of these have no runs at all. Dictionaries without a sparsity
+    are in no sweep: they stand among the controls.
     """
     from boardsae.saes import VARIANTS
 
-    found = dict.fromkeys(shown.view.variants or VARIANTS, 0)
+    swept = [name for name, variant in VARIANTS.items() if variant.sparsity]
+    found = dict.fromkeys(shown.view.variants or swept, 0)
     for entry in shown.entries:
         if entry.variant in found and not all(run.control for run in entry.runs):
             found[entry.variant] = max(found[entry.variant], len(entry.seeds()))
