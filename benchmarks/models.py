@@ -29,6 +29,12 @@ COMMANDS = {
         "boardsae train-gpt othello6 --size small --objective soft --tokens 130000000 --batch 256 --lr-others 0.002"
         " --data data/othello6-models --out models/othello6-v1",
     ),
+    # 62M tokens: two hours on two cores, by `torchrun --nproc-per-node 2 -m boardsae`
+    "othello6-v2": (
+        "boardsae generate-data othello6 --games 6000000 --seed 100 --out data/othello6-models",
+        "boardsae train-gpt othello6 --size medium --objective soft --tokens 62000000 --batch 256 --lr 0.015"
+        " --lr-others 0.002 --data data/othello6-models --out models/othello6-v2",
+    ),
     # 47M tokens: 38 minutes on one core
     "othello-v1": (
         "boardsae generate-data othello --games 2000000 --seed 100 --out data/othello-models",

@@ -3,6 +3,10 @@
 By ply, on games that it was not trained on: loss, distance from the exact policy, top-1 legal rate, mass on legal
 moves, F1 of the legal set. By layer: linear probes for every group of predicates, for the model and for its twin of
 random weights, which shows what the architecture alone gives away.
+
+The squares of Othello are read in two frames: whose a disc is as the player to move sees it, or by the parity of the
+ply, which is another thing once somebody had to pass. Published probes are of the latter, and the moves that a model
+reads do not say who passed. The verdict takes the frame that is read best on the select games, as it takes the layer.
 """
 
 from pathlib import Path
@@ -25,10 +29,13 @@ from games.core import Game, Transcripts, predicates
 GAMES = {"train": 2000, "select": 500, "report": 1000}
 ENOUGH = 50  # positives and negatives that a predicate needs to be probed
 BARS = {"top1_legal": 0.995, "legal_mass": 0.98, "board_accuracy": 0.97}
-STATES = (
-    ("piece", "empty"),
-    ("mine", "theirs", "empty"),
-)  # groups that say what stands on a square, finest first
+FRAMES = (  # groups that say what stands on a square; of a game with several such, any that is read best
+    {"pieces": ("piece", "empty")},
+    {  # who owns a disc: as seen by the player to move, or by the parity of the ply as in published probes
+        "player to move": ("mine", "theirs", "empty"),
+        "parity of the ply": ("mine_paper", "theirs_paper", "empty"),
+    },
+)
 PROBED = 2e8  # rows * predicates of the training games, at most: a game of long games and many predicates has fewer
 
 
@@ -92,13 +99,21 @@ def few_enough(
 def verdict(play: dict[str, list[float]], layers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """The figures that the bars are for, whether they are reached, and the layer that holds the board best.
 
-    The layer is chosen on the select games and its accuracy is that of the report games.
+    Layer and frame are chosen on the select games and the accuracy is that of the report games.
     """
     reached = totals(play)
     best = max(range(len(layers["trained"])), key=lambda i: layers["trained"][i]["board_accuracy_select"])
-    reached["board_accuracy"] = layers["trained"][best]["board_accuracy"]
+    board = layers["trained"][best]
+    reached["board_accuracy"] = board["board_accuracy"]
     missed = {name: bar for name, bar in BARS.items() if reached[name] < bar}
-    return {"passes": not missed, "missed": missed, "layer": best, "totals": reached}
+    return {
+        "passes": not missed,
+        "missed": missed,
+        "layer": best,
+        "frame": board["frame"],
+        "frames": board["frames"],
+        "totals": reached,
+    }
 
 
 class Questions(NamedTuple):
@@ -135,10 +150,15 @@ def probe(model: gpt.GPT, game: Game, asked: dict[str, Questions], layer: int) -
         if held.any():
             groups[group] = {name: values[held].nanmean().item() for name, values in scores.items()}
             groups[group]["predicates"] = int(held.sum())
+    accuracies = {name: board_accuracy(game, name, select, y["select"]) for name in frames(game)}
+    frame = max(accuracies, key=lambda name: accuracies[name])
+    found = {name: board_accuracy(game, name, report, y["report"]) for name in accuracies}
     return {
         "layer": layer,
-        "board_accuracy_select": board_accuracy(game, select, y["select"]),
-        "board_accuracy": board_accuracy(game, report, y["report"]),
+        "board_accuracy_select": accuracies[frame],
+        "board_accuracy": found[frame],
+        "frame": frame,
+        "frames": found,
         "groups": groups,
     }
 
@@ -147,13 +167,18 @@ def enough(y: Bool[Tensor, "row predicate"]) -> Bool[Tensor, " predicate"]:
     return (y.sum(0) >= ENOUGH) & ((~y).sum(0) >= ENOUGH)
 
 
+def frames(game: Game) -> dict[str, tuple[str, ...]]:
+    """The ways to say what stands on a square of this game."""
+    groups = {predicate.group for predicate in predicates(game)}
+    return next(known for known in FRAMES if all(groups.issuperset(kinds) for kinds in known.values()))
+
+
 def board_accuracy(
-    game: Game, scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]
+    game: Game, frame: str, scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]
 ) -> float:
     """The share of squares whose state has the highest of its probes' scores: mine, theirs or empty, or the piece."""
     groups = np.array([predicate.group for predicate in predicates(game)])
-    states = next(kinds for kinds in STATES if set(kinds) <= set(groups))
-    columns = np.concatenate([np.flatnonzero(groups == kind) for kind in states])
+    columns = np.concatenate([np.flatnonzero(groups == kind) for kind in frames(game)[frame]])
     places = torch.from_numpy(columns.reshape(-1, game.size**2))
     said, true = scores[:, places].argmax(1), y[:, places].int().argmax(1)
     return (said == true).float().mean().item()
@@ -165,6 +190,8 @@ def told(record: dict[str, Any]) -> str:
     rates = f"top-1 legal {totals['top1_legal']:.2%}, legal mass {totals['legal_mass']:.2%}"
     play = rates + (f", {totals['gap']:.4f} nats above the exact policy" if "gap" in totals else "")
     board = f"a linear probe after layer {layer} reads {totals['board_accuracy']:.2%} of the squares"
+    if len(frames := record.get("frames", {})) > 1:  # which gates of before did not tell apart
+        board += f" ({', '.join(f'{accuracy:.2%} by the {name}' for name, accuracy in frames.items())})"
     missed = ", ".join(f"{name} below {bar:.1%}" for name, bar in record["missed"].items())
     return f"{play}; {board}\n" + (
         "passes the gate" if record["passes"] else f"does not pass the gate: {missed}"

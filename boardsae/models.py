@@ -15,6 +15,7 @@ from games.core import no_such
 REFERENCE = Path(__file__).parent / "reference"
 PINNED = {
     "othello6-v1": "94f537c046fb2cc3d2e58f4c912f083ecd6bb485110149d1bbd370c18d64d3f2",
+    "othello6-v2": "ceb4804fd7da7c4defa3041a1b2263bc6de85ae443350af3da9b050b27ddef25",
     "othello-v1": "b2b41c4961e5ce61bdf1add996262f0b6cad1c63ae0dc32c4679c72be80c32f2",
     "chess-v2": "8c23a8a1a2e785fd77017b5e4d0cfb73fd933392a1648c0b9655f875a983c89c",
     "chess-pgn-v1": "ecdf939b704b51ece10083a10f89381121eb98ef70fbec59a5b8f24395fc8018",

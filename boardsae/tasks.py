@@ -40,6 +40,16 @@ TASKS = {
             "data/othello6",
         ),
         Task(
+            "othello6-v2",
+            "othello6",
+            "othello6-v2",
+            3,
+            200_000,
+            0,
+            "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
+            "data/othello6",
+        ),
+        Task(
             "othello-v1",
             "othello",
             "othello-v1",

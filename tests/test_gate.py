@@ -1,6 +1,7 @@
 """Probes and the gate: right on planted data, blind to clocks, and with rows that mean what they say."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -154,11 +155,13 @@ def test_board_accuracy_counts_squares():
     game = games.load("othello6")
     moves, _ = game.generate(0, 0, 5, game.policy("uniform"))
     y = torch.from_numpy(games.truth(games.Transcripts("othello6", moves), scored_rows(moves, 31)))
-    assert gate.board_accuracy(game, y.float(), y) == 1
+    for frame in ("player to move", "parity of the ply"):
+        assert gate.board_accuracy(game, frame, y.float(), y) == 1
     groups = [p.group for p in games.predicates(game)]
     always_empty = torch.tensor([group == "empty" for group in groups]).float().expand(len(y), -1)
     empty = y[:, torch.tensor([group == "empty" for group in groups])].float().mean().item()
-    assert gate.board_accuracy(game, always_empty, y) == pytest.approx(empty)
+    assert gate.board_accuracy(game, "player to move", always_empty, y) == pytest.approx(empty)
+    assert [*gate.frames(games.load("chess"))] == ["pieces"]
 
 
 def test_the_gate_of_a_small_model(tmp_path, monkeypatch):
@@ -171,6 +174,10 @@ def test_the_gate_of_a_small_model(tmp_path, monkeypatch):
     assert record == json.loads((tmp_path / "model" / "gate.json").read_text())
     assert not record["passes"]
     assert set(record["missed"]) == set(gate.BARS)
+    assert record["totals"]["board_accuracy"] == record["frames"][record["frame"]]
+    assert len(record["frames"]) == 2
+    assert re.search(r"% by the player to move, [\d.]+% by the parity of the ply\)", gate.told(record))
+    assert "by the" not in gate.told({**record, "frames": {}})
     assert "does not pass the gate: top1_legal below 99.5%" in gate.told(record)
     trained, random = (record["by_layer"][name][0]["groups"] for name in ("trained", "random"))
     assert trained["last_move"]["phi"] > 0.5
