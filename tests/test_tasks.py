@@ -44,7 +44,7 @@ def test_reference_models_are_pinned_and_gated(name, monkeypatch):
 
 
 def test_names_that_do_not_exist(tmp_path):
-    with pytest.raises(ValueError, match="no task 'othello6-v9', did you mean 'othello6-v[12]'"):
+    with pytest.raises(ValueError, match=r"no task 'othello6-v9', did you mean 'othello6-v[12]'"):
         tasks.of("othello6-v9")
     with pytest.raises(ValueError, match="no reference model"):
         models.folder_of("othello6-v9")
