@@ -5,7 +5,7 @@ moves, F1 of the legal set. By layer: linear probes for every group of predicate
 random weights, which shows what the architecture alone gives away.
 
 The squares of Othello are read in two frames: whose a disc is as the player to move sees it, or by the parity of the
-ply, which is another thing once somebody had to pass. Published probes are of the latter, and the moves that a model
+ply, which is another thing once somebody had to pass. The 2024 paper's code has the latter, and the moves that a model
 reads do not say who passed. The verdict takes the frame that is read best on the select games, as it takes the layer.
 """
 
@@ -31,7 +31,7 @@ ENOUGH = 50  # positives and negatives that a predicate needs to be probed
 BARS = {"top1_legal": 0.995, "legal_mass": 0.98, "board_accuracy": 0.97}
 FRAMES = (  # groups that say what stands on a square; of a game with several such, any that is read best
     {"pieces": ("piece", "empty")},
-    {  # who owns a disc: as seen by the player to move, or by the parity of the ply as in published probes
+    {  # who owns a disc: as seen by the player to move, or by the parity of the ply as in the 2024 paper's code
         "player to move": ("mine", "theirs", "empty"),
         "parity of the ply": ("mine_paper", "theirs_paper", "empty"),
     },
