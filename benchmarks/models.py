@@ -19,7 +19,7 @@ from pathlib import Path
 
 from boardsae import controls, gate, gpt, plots, tasks
 from boardsae.evidence import Evidence
-from boardsae.files import read_json, sha256, write_json
+from boardsae.files import read_json, sha256, write_json, write_tensors
 from boardsae.models import REFERENCE
 
 COMMANDS = {
@@ -79,13 +79,10 @@ COMMANDS = {
 
 def ship(trained: Path, name: str) -> str:
     """Puts a trained model into the package, gate and all; answers with the SHA-256 of its weights."""
-    from safetensors.torch import save_file
-
     model, folder = gpt.load(trained), REFERENCE / name
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {key: tensor.half() for key, tensor in model.state_dict().items()}, folder / "model.safetensors"
-    )
+    weights = {key: tensor.half() for key, tensor in model.state_dict().items()}
+    write_tensors(folder / "model.safetensors", weights)
     write_json(folder / "model.json", read_json(trained / "model.json"))
     record = gate.gate(folder)
     plots.gate_figure(record, name, folder / "gate.png")

@@ -190,8 +190,8 @@ def told(record: dict[str, Any]) -> str:
     rates = f"top-1 legal {totals['top1_legal']:.2%}, legal mass {totals['legal_mass']:.2%}"
     play = rates + (f", {totals['gap']:.4f} nats above the exact policy" if "gap" in totals else "")
     board = f"a linear probe after layer {layer} reads {totals['board_accuracy']:.2%} of the squares"
-    if len(frames := record.get("frames", {})) > 1:  # which gates of before did not tell apart
-        board += f" ({', '.join(f'{accuracy:.2%} by the {name}' for name, accuracy in frames.items())})"
+    if len(read := record.get("frames", {})) > 1:  # which gates of before did not tell apart
+        board += f" ({', '.join(f'{accuracy:.2%} by the {name}' for name, accuracy in read.items())})"
     missed = ", ".join(f"{name} below {bar:.1%}" for name, bar in record["missed"].items())
     return f"{play}; {board}\n" + (
         "passes the gate" if record["passes"] else f"does not pass the gate: {missed}"

@@ -56,7 +56,9 @@ def best(out: Path, task: str) -> Path:
 
 def task_of(game: str) -> str:
     """The first task of a game: its later ones have no published table yet."""
-    of_game = {task.game: name for name, task in reversed(tasks.TASKS.items())}
+    of_game: dict[str, str] = {}
+    for name, task in tasks.TASKS.items():
+        of_game.setdefault(task.game, name)
     if game not in of_game:
         raise ValueError(no_such("game with a reference model", game, of_game))
     return of_game[game]

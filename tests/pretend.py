@@ -113,9 +113,8 @@ kept = torch.library.Library("_", "IMPL")  # what it registers goes when it goes
 @cache
 def register() -> None:
     backend_registration._setup_privateuseone_for_python_backend(NAME, Module())
-    kept.fallback(
-        torch.library.fallthrough_kernel, "AutocastPrivateUse1"
-    )  # autocast is let through, and casts nothing
+    # Autocast is let through, and casts nothing.
+    kept.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boardsae.saes.base import Recipe
+from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.by_hand import Powers
 
 FIRST = 0.273  # share of the run at which the staircase begins; 10,000 of 36,621 steps in the paper
@@ -69,6 +69,13 @@ class Annealer(nn.Module):
     def powers_of(self, f: Float[Tensor, "row feature"]) -> Float[Tensor, " power"]:
         """What `follow` asks of a step's features: under this power and the next."""
         return torch.stack([powered(f, self.p), powered(f, self.next_p)])
+
+    def after_step(self, step: Step, outcome: Outcome) -> None:
+        """Follows a step, from the sums of its powers or from the features that its penalty fell on."""
+        seen = outcome.powers
+        if seen is None:
+            seen = self.powers_of((outcome.f if outcome.penalised is None else outcome.penalised).detach())
+        self.follow(seen, step.progress)
 
     @torch.no_grad()
     def follow(self, seen: Float[Tensor, " power"], progress: float) -> None:

@@ -134,8 +134,13 @@ class SAE(nn.Module):
         if self.recipe.tied:
             self.b_dec.copy_(x.mean(0))
 
+    @property
+    def bias(self) -> Float[Tensor, " feature"]:
+        """What joins x W_enc: the encoder's own, less what b_dec would have given."""
+        return self.b_enc - self.b_dec @ self.W_enc
+
     def pre(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
-        return product(x, self.W_enc, self.bf16) + (self.b_enc - self.b_dec @ self.W_enc)
+        return product(x, self.W_enc, self.bf16) + self.bias
 
     def encode(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
         """Each row by itself, as at scoring."""

@@ -92,7 +92,7 @@ def step(
     centred: bool = True,
 ) -> Passed:
     """Sets all gradients. `slope` is the charge of every active feature; `centred` encoders take b_dec from x first."""
-    f = encoded(sae, x, sae.b_enc - sae.b_dec @ sae.W_enc if centred else sae.b_enc).relu_()
+    f = encoded(sae, x).relu_()
     code = Code(f if select is None else select(f))
     x_hat = code.decoded(sae.W_dec) + sae.b_dec
     left = x_hat - x
@@ -114,12 +114,10 @@ def give(sae: SAE, found: Gradients, by_x_hat: Float[Tensor, " d"], centred: boo
         sae.W_dec.grad = found.w_dec
 
 
-def encoded(
-    sae: SAE, x: Float[Tensor, "row d"], bias: Float[Tensor, " feature"]
-) -> Float[Tensor, "row feature"]:
+def encoded(sae: SAE, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
     """x W_enc + bias, in the numbers that products are taken in."""
     kind = torch.bfloat16 if sae.bf16 else torch.float32
-    return torch.addmm(bias.to(kind), x.to(kind), sae.W_enc.to(kind))
+    return torch.addmm(sae.bias.to(kind), x.to(kind), sae.W_enc.to(kind))
 
 
 def shared(powers: Powers | None, rows: int) -> Powers | None:

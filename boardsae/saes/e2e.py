@@ -8,7 +8,6 @@ from torch import Tensor
 
 from boardsae.saes import by_hand
 from boardsae.saes.base import SAE, Downstream, Outcome, Recipe, Saved, Step
-from boardsae.saes.product import product
 
 
 def kl(clean: Float[Tensor, "row token"], spliced: Float[Tensor, "row token"]) -> Float[Tensor, ""]:
@@ -32,8 +31,9 @@ class Local(SAE):
         super().__init__(d, features, random, recipe)
         self.l1 = l1
 
-    def pre(self, x: Float[Tensor, "row d"]) -> Float[Tensor, "row feature"]:
-        return product(x, self.W_enc, self.bf16) + self.b_enc
+    @property
+    def bias(self) -> Float[Tensor, " feature"]:
+        return self.b_enc
 
     def penalty(self, f: Float[Tensor, "row feature"], progress: float) -> Float[Tensor, ""]:
         return self.l1 * self.ramp(progress) * f.sum(-1).mean()

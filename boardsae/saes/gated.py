@@ -31,6 +31,11 @@ class Gated(SAE):
         self.b_mag = nn.Parameter(torch.zeros(features))
         self.r_mag = nn.Parameter(torch.zeros(features))
 
+    @property
+    def bias(self) -> Float[Tensor, " feature"]:
+        """Of the gates."""
+        return self.b_gate - self.b_dec @ self.W_enc
+
     def both(
         self, x: Float[Tensor, "row d"]
     ) -> tuple[Float[Tensor, "row feature"], Float[Tensor, "row feature"]]:
@@ -68,10 +73,9 @@ class Gated(SAE):
         b_mag * sum_rows by_f is the gradient of r_mag.
         """
         rows, (slope, powers) = len(step.x), self.charge(step.progress)
-        gate, scale = encoded(self, step.x, self.b_gate - self.b_dec @ self.W_enc), self.r_mag.exp()
-        bias = (
-            self.b_mag - scale * self.b_gate
-        )  # u itself would cost the small values of the gate their digits
+        gate, scale = encoded(self, step.x), self.r_mag.exp()
+        # From the gate and not from u, which would cost the gate's small values their digits.
+        bias = self.b_mag - scale * self.b_gate
         f = torch.addcmul(bias.to(gate.dtype), gate, scale.to(gate.dtype)).relu_().mul_(gate > 0)
         code, door = Code(f), Code(gate.relu_())
         x_hat, by_gate = (each.decoded(self.W_dec) + self.b_dec for each in (code, door))

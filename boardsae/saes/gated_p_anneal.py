@@ -37,9 +37,5 @@ class GatedPAnneal(Gated):
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        assert outcome.penalised is not None
-        seen = outcome.powers
-        if seen is None:
-            seen = self.annealer.powers_of(outcome.penalised.detach())
-        self.annealer.follow(seen, step.progress)
+        self.annealer.after_step(step, outcome)
         super().after_step(step, outcome)

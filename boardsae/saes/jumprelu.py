@@ -72,7 +72,7 @@ class JumpReLU(SAE):
     def by_hand(self, step: Step) -> Outcome:
         """A threshold learns from the rows near it: sum_near by_f is W_dec . (near^T back), one product for all."""
         rows, strength = len(step.x), self.l0 * self.ramp(step.progress)
-        z = encoded(self, step.x, self.b_enc - self.b_dec @ self.W_enc)
+        z = encoded(self, step.x)
         theta = self.threshold.to(z.dtype)
         active, near = z > theta, ((z - theta).abs() < self.eps / 2).to(z.dtype)
         code = Code(z.where(active, 0))

@@ -11,11 +11,7 @@ from boardsae.saes.top import keep_top
 
 
 class Kept(SAE):
-    """k features a row, of the row or on average, and `aux` times AuxK.
-
-    AuxK = ||e - e_hat||^2 / ||e - mean(e)||^2, where e = x - x_hat is not differentiated and e_hat is decoded,
-    without b_dec, from the d / 2 largest pre-activations among features that were silent for `dead_after` rows.
-    """
+    """k features a row, of the row or on average, and `aux` times AuxK, whose formula stands in topk."""
 
     sparsity = "k"
 
@@ -46,8 +42,7 @@ class Kept(SAE):
         if not len(places):
             return {"aux": x.new_zeros(())}
         missed = (x - x_hat).detach()
-        bias = self.b_enc - self.b_dec @ self.W_enc
-        pre = product(x, self.W_enc[:, places], self.bf16) + bias[places]
+        pre = product(x, self.W_enc[:, places], self.bf16) + self.bias[places]
         f = keep_top(pre.relu(), min(self.d // 2, len(places)))
         left = (missed - f @ self.W_dec[places]).square().sum()
         return {"aux": self.aux * (left / ((missed - missed.mean(0)).square().sum() + FIT))}

@@ -43,7 +43,7 @@ class Matryoshka(BatchTopK):
     @torch.no_grad()
     def passed(self, step: Step) -> Passed:
         """From the last group to the first: a group's features are in the error of every prefix from theirs on."""
-        f = encoded(self, step.x, self.b_enc - self.b_dec @ self.W_enc).relu_()
+        f = encoded(self, step.x).relu_()
         f, groups = self.select(f, step.progress), self.groups()
         codes = [Code(f[:, group].contiguous()) for group in groups]
         x_hat, missed = self.b_dec.expand_as(step.x), list[Tensor]()
@@ -54,9 +54,9 @@ class Matryoshka(BatchTopK):
         for code, group, left in reversed([*zip(codes, groups, missed, strict=True)]):
             back.add_(left, alpha=2 * share)
             found.insert(0, code.gradients(step.x, back, self.W_dec[group]))
-        by_enc, by_bias, by_dec, _ = zip(*found, strict=True)
+        by_enc, by_bias, by_dec, charged = zip(*found, strict=True)
         self.b_enc.grad = torch.cat(by_bias)
-        charged = found[0].charged
-        give(self, Gradients(torch.cat(by_enc, 1), self.b_enc.grad, torch.cat(by_dec), charged), back.sum(0))
+        whole = Gradients(torch.cat(by_enc, 1), self.b_enc.grad, torch.cat(by_dec), charged[0])
+        give(self, whole, back.sum(0))
         error = share * torch.stack([left.square().sum() for left in missed]).sum()
-        return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), charged)
+        return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), whole.charged)

@@ -49,6 +49,5 @@ class PAnneal(SAE):
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        seen = self.annealer.powers_of(outcome.f.detach()) if outcome.powers is None else outcome.powers
-        self.annealer.follow(seen, step.progress)
+        self.annealer.after_step(step, outcome)
         super().after_step(step, outcome)

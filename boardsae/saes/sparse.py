@@ -36,9 +36,8 @@ def few(f: Float[Tensor, "row feature"]) -> Active | None:
     """The active ones, where they are few enough to be worth it."""
     if f.device.type != "cpu":
         return None
-    bits = f.view(
-        torch.int16 if f.dtype == torch.bfloat16 else torch.int32
-    ).numpy()  # -0 would count as active
+    # Of what is not active all bits are 0: -0 would count as active.
+    bits = f.view(torch.int16 if f.dtype == torch.bfloat16 else torch.int32).numpy()
     of_row, of_feature = _count(bits)
     if of_row[-1] > MOST * bits.size:
         return None
