@@ -22,6 +22,17 @@ def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequenc
     return {name: coefficients.get(name, ks) for name in sparse}
 
 
+def published(task: str, sparsities: Mapping[str, Sequence[float]], **settings: Any) -> tuple[Spec, ...]:
+    """The runs of a published table: three seeds of each, the first of all before the second of any, and TopK once
+    more with an end of KL fine-tuning.
+    """
+    tuned = {"topk": sparsities["topk"]}
+    return (
+        *(spec for seed in range(3) for spec in grid(task, sparsities, (seed,), **settings)),
+        *grid(task, tuned, range(3), kl_finetune=0.1, **settings),
+    )
+
+
 def grid(
     task: str, sparsities: Mapping[str, Sequence[float]], seeds: Sequence[int] = (0,), **settings: Any
 ) -> tuple[Spec, ...]:

@@ -114,7 +114,7 @@ def missing(shown: Board) -> Table | None:
     if shown.view.variants:
         few = []
     none = [f"no {variant}" for variant, seeds in found.items() if not seeds]
-    command = f"boardsae sweep benchmarks/{shown.task.rsplit('-v', 1)[0].replace('-', '_')}.py makes what is missing."
+    command = f"boardsae sweep benchmarks/{shown.task.replace('-', '_')}.py makes what is missing."
     lines = textwrap.wrap(", ".join(none + few), 100)
     return Table(f"{shown.task}: missing", ["runs"], [[line] for line in lines], command) if lines else None
 

@@ -1,6 +1,6 @@
 """The published table of othello-v1: every variant at four sparsities or more, three seeds each.
 
-    boardsae sweep benchmarks/othello.py
+    boardsae sweep benchmarks/othello_v1.py
     boardsae score results/othello-v1
     boardsae leaderboard --write
 
@@ -8,17 +8,16 @@ Some 230 SAEs of 4,096 features, 50M positions each: hours on one GPU. Coefficie
 norm is 1. They are not calibrated on this model yet; `boardsae train-sae --target-l0` finds others.
 """
 
-from boardsae.grid import grid, zoo
+from boardsae.grid import published, zoo
 
-TASK, SIZE = "othello-v1", {"d_sae": 4096, "rows": 50_000_000}
-KS = (8, 18, 40, 90)
+SIZE = {"d_sae": 4096, "rows": 50_000_000}
 L1, ANNEALED, TAIL = (
     (0.006, 0.012, 0.025, 0.05, 0.1),
     (0.003, 0.006, 0.012, 0.025, 0.05),
     (0.0005, 0.0015, 0.005, 0.015),
 )
 SPARSITIES = zoo(
-    KS,
+    (8, 18, 40, 90),
     standard=L1,
     local=L1,
     gated=L1,
@@ -28,7 +27,4 @@ SPARSITIES = zoo(
     e2e=TAIL,
     e2e_ds=TAIL,
 )
-SPECS = (
-    *grid(TASK, SPARSITIES, range(3), **SIZE),
-    *grid(TASK, {"topk": KS}, range(3), kl_finetune=0.1, **SIZE),
-)
+SPECS = published("othello-v1", SPARSITIES, **SIZE)
