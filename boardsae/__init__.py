@@ -1,13 +1,14 @@
 """boardsae: did your sparse autoencoder find the board?
 
 import boardsae
-record = boardsae.score(sae, task="othello6-v1")      # any object with encode and decode
+record = boardsae.score(sae, task="othello6-v2")      # any object with encode and decode
 """
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+DEFAULT_TASK = "othello6-v2"  # here, where the command line reads it without importing torch
 
 
 class Broken(Exception):

@@ -114,9 +114,14 @@ def missing(shown: Board) -> Table | None:
     if shown.view.variants:
         few = []
     none = [f"no {variant}" for variant, seeds in found.items() if not seeds]
-    command = f"boardsae sweep benchmarks/{shown.task.replace('-', '_')}.py makes what is missing."
+    command = f"boardsae sweep {sweep_of(shown.task)} makes what is missing."
     lines = textwrap.wrap(", ".join(none + few), 100)
     return Table(f"{shown.task}: missing", ["runs"], [[line] for line in lines], command) if lines else None
+
+
+def sweep_of(task: str) -> str:
+    """The file of the runs of a task's published table."""
+    return f"benchmarks/{task.replace('-', '_')}.py"
 
 
 def at_l0(shown: Board, curves: Sequence[Entry], fixed: float) -> Table:

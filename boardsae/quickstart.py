@@ -55,10 +55,8 @@ def best(out: Path, task: str) -> Path:
 
 
 def task_of(game: str) -> str:
-    """The first task of a game: its later ones have no published table yet."""
-    of_game: dict[str, str] = {}
-    for name, task in tasks.TASKS.items():
-        of_game.setdefault(task.game, name)
+    """The newest task of a game."""
+    of_game = {task.game: name for name, task in tasks.TASKS.items()}
     if game not in of_game:
         raise ValueError(no_such("game with a reference model", game, of_game))
     return of_game[game]
@@ -94,11 +92,11 @@ def step(number: int, what: str, lasts: str) -> Iterator[None]:
     say(f"{number}/4 done in {time.monotonic() - began:.0f} s")
 
 
-def next_steps(out: Path) -> list[str]:
+def next_steps(game: str, out: Path) -> list[str]:
     return [
         f"boardsae leaderboard {out} --metric coverage --at-l0 15,20,30,40",
         f"boardsae train-sae --variant gated --rows {ROWS} --out {out}/gated    # another variant on the same task",
         f"boardsae score {out}/gated    # then it stands in the table too",
         "boardsae score mine.py:make    # your own SAE: an object with encode and decode",
-        "boardsae sweep benchmarks/othello6.py    # all variants, three seeds: hours",
+        f"boardsae sweep {leaderboard.sweep_of(task_of(game))}    # all variants, three seeds: hours",
     ]

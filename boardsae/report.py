@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from boardsae import Broken, entries, records, scoring, targets, tasks
+from boardsae import DEFAULT_TASK, Broken, entries, records, scoring, targets, tasks
 from boardsae.cards import Card, cards
 from boardsae.evidence import BOARD, family
 from boardsae.progress import progress, say
@@ -36,7 +36,7 @@ class Report(NamedTuple):
     cards: list[Card]
 
 
-def reports(asked: Sequence[str], task: str = tasks.DEFAULT, top: int = TOP) -> list[Report]:
+def reports(asked: Sequence[str], task: str = DEFAULT_TASK, top: int = TOP) -> list[Report]:
     """One for each target; what has no scores yet is scored."""
     if top < 1:
         raise ValueError(f"expected --top to be 1 or more, got {top}")

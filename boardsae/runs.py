@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from boardsae import __version__
+from boardsae import DEFAULT_TASK, __version__
 from boardsae.files import read_json, write_json
 from boardsae.saes import VARIANTS, build
 from boardsae.saes.base import RECIPES, options_of
@@ -31,7 +31,7 @@ MARKS = ("spec.json", "boardsae.json", "error.json", "scores.json")
 class Spec:
     """All that decides a trained SAE. Options that are not given get the variant's defaults."""
 
-    task: str = "othello6-v1"
+    task: str = DEFAULT_TASK
     variant: str = "standard"
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     d_sae: int = 1024

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from boardsae import Broken, runs, tasks
+from boardsae import DEFAULT_TASK, Broken, runs, tasks
 from boardsae.coder import Coder
 from boardsae.evidence import Evidence
 from boardsae.files import read_json, write_record
@@ -47,7 +47,7 @@ class Desk:
 
 
 def score(
-    sae: Coder, task: str = tasks.DEFAULT, limit: int | None = None, name: str = "yours"
+    sae: Coder, task: str = DEFAULT_TASK, limit: int | None = None, name: str = "yours"
 ) -> dict[str, Any]:
     """The record of any object with encode and decode; nothing is written."""
     record = Desk(tasks.open_task(tasks.of(task)), limit).score(of(sae, name))

@@ -82,7 +82,6 @@ TASKS = {
         ),
     )
 }
-DEFAULT = "othello6-v1"
 
 
 class Open(NamedTuple):

@@ -80,11 +80,11 @@ def write(path, value):
     path.write_text(json.dumps(value))
 
 
-def write_controls(root):
-    folder = root / "othello6-v1" / "controls"
+def write_controls(root, task="othello6-v1"):
+    folder = root / task / "controls"
     folder.mkdir(parents=True, exist_ok=True)
     controls = [
-        record_of(name, 1.0, 0, subject={"name": name, "variant": name})
+        record_of(name, 1.0, 0, subject={"name": name, "variant": name}, task=task)
         for name in ("always_on", "clock", "perfect")
     ]
     write(folder / "scores.json", {"controls": controls})

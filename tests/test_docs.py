@@ -110,6 +110,6 @@ def test_the_readme_scores_an_sae_of_ones_own(monkeypatch, tmp_path):
         line[4:].split("  # doctest")[0] for line in block.splitlines() if line.startswith((">>>", "..."))
     ]
     space = {}
-    exec("\n".join(lines).replace('task="othello6-v1"', 'task="othello6-v1", limit=20'), space)
+    exec("\n".join(lines).replace('task="othello6-v2"', 'task="othello6-v2", limit=20'), space)
     assert space["record"]["metrics"]["explained_variance@1"]["value"] == pytest.approx(1.0)
     assert space["record"]["comparable"] is False

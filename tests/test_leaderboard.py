@@ -192,7 +192,7 @@ def test_variants_that_lack_runs_are_named_with_the_command(root):
     assert "topk has 1 of 3 seeds" in text
     assert "no gated" in text
     assert "no topk" not in text
-    assert "boardsae sweep benchmarks/othello6.py makes what is missing" in text
+    assert "boardsae sweep benchmarks/othello6_v1.py makes what is missing" in text
     assert "standard has" not in text
     asked = leaderboard.boards(root, view=View(variants=("topk",)))
     assert "missing" not in leaderboard.written(asked, "text")

@@ -12,6 +12,8 @@ from boardsae.grid import grid
 from boardsae.saes import VARIANTS
 from boardsae.sweep import Result
 
+TASK = "othello6-v2"
+
 
 @pytest.fixture
 def played(monkeypatch, tmp_path):
@@ -49,7 +51,7 @@ def played(monkeypatch, tmp_path):
     monkeypatch.setattr(quickstart.scoring, "score_targets", score_targets)
     monkeypatch.setattr(quickstart.tasks, "open_task", lambda task: task)
     monkeypatch.setattr(quickstart, "Evidence", lambda opened: opened)
-    monkeypatch.setattr(quickstart.controls, "records", lambda _, out: write_controls(out))
+    monkeypatch.setattr(quickstart.controls, "records", lambda _, out: write_controls(out, TASK))
     monkeypatch.setattr(quickstart, "SPARSITIES", {"standard": (0.1, 0.32), "topk": (12, 48)})
     monkeypatch.setattr(quickstart.figures, "draw_all", lambda _, folder: [folder / "frontier.png"])
     monkeypatch.setattr(quickstart.report, "reports", lambda targets, _: targets)
@@ -69,8 +71,8 @@ def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
     code, out, err = called(monkeypatch, capsys)
     assert code == 0
     assert len(played["trained"]) == len(played["scored"]) == 4
-    assert "othello6-v1 at L0 20" in out
-    assert "othello6-v1 at L0 40" in out
+    assert f"{TASK} at L0 20" in out
+    assert f"{TASK} at L0 40" in out
     assert " -" not in out.split("at L0 20")[1].split("at their own L0")[0].replace(
         "--", ""
     )  # every cell has a value
@@ -80,7 +82,7 @@ def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
         "about",
         "3/4 done in",
         "try next:",
-        "boardsae sweep benchmarks/othello6.py",
+        "boardsae sweep benchmarks/othello6_v2.py",
     ):
         assert said in err
 

@@ -52,13 +52,13 @@ def test_every_variant_has_a_spec():
 def test_the_path_says_what_differs_from_the_defaults():
     root = Path("results")
     usual = Spec(variant="topk", options={"k": 32}, seed=2)
-    assert runs.path_of(usual, root) == root / "othello6-v1/topk/k=32/seed=2"
+    assert runs.path_of(usual, root) == root / "othello6-v2/topk/k=32/seed=2"
     other = Spec(
         "models/mine", "topk", {"aux": 0.5}, rows=1000, layer=2, recipe="paper-2024", kl_finetune=0.1
     )
     text = str(runs.path_of(other, root))
     assert text == "results/mine/topk/k=16,aux=0.5,rows=1000,layer=2,recipe=paper-2024,kl_finetune=0.1/seed=0"
-    assert runs.path_of(Spec(variant="pca"), root) == root / "othello6-v1/pca/default/seed=0"
+    assert runs.path_of(Spec(variant="pca"), root) == root / "othello6-v2/pca/default/seed=0"
 
 
 def test_a_path_belongs_to_one_spec():

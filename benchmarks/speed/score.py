@@ -1,6 +1,6 @@
 """What a score costs: reading the evidence of a task, the probes' ceiling, each SAE, and how much memory.
 
-    python -m benchmarks.speed.score --task othello6-v1
+    python -m benchmarks.speed.score --task othello6-v2
 
 The SAE is random directions, the 32 largest of 8 times the width. After imports and compilation, by the clock.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from boardsae import controls, memory, tasks
+from boardsae import DEFAULT_TASK, controls, memory, tasks
 from boardsae.evidence import Evidence
 from boardsae.scorer import Scorer
 from boardsae.subject import Subject
@@ -69,7 +69,7 @@ def rows(task: str, games: int | None) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", default=tasks.DEFAULT)
+    parser.add_argument("--task", default=DEFAULT_TASK)
     parser.add_argument("--games", type=int, help="of each split; fewer are a rehearsal")
     asked = parser.parse_args()
     memory.keep_freed()

@@ -1,7 +1,7 @@
 """What a row of training costs: from the model or from disk, for one SAE or a pack, locally or through the model's end.
 
 On one core, in turn, by processor time, which a busy machine disturbs less; reads from disk by the clock. The best of
-all rounds counts. `python -m benchmarks.speed.stream --task othello6-v1 --rounds 9`
+all rounds counts. `python -m benchmarks.speed.stream --task othello6-v2 --rounds 9`
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from boardsae import saes, tasks
+from boardsae import DEFAULT_TASK, saes, tasks
 from boardsae.cache import CachedStream
 from boardsae.runs import Spec
 from boardsae.saes.product import is_faster
@@ -132,7 +132,7 @@ def lines(watch: Stopwatch, opened: tasks.Open, batch: int, d_sae: int, size: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default=tasks.DEFAULT)
+    parser.add_argument("--task", default=DEFAULT_TASK)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--d-sae", type=int, default=1024)
     parser.add_argument("--quick", action="store_true", help="see that it runs")

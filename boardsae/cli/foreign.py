@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from boardsae import DEFAULT_TASK
 from boardsae.cli.app import app
 from boardsae.cli.saes import TaskName
 from boardsae.progress import say
@@ -64,7 +65,7 @@ def import_(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="An SAE of SAELens, dictionary_learning or sparsify.")
     ],
-    task: TaskName = "othello6-v1",
+    task: TaskName = DEFAULT_TASK,
     layer: Annotated[
         int | None, typer.Option(help="After which block [default: what its files say, else the task's].")
     ] = None,
@@ -89,7 +90,7 @@ def check(
             metavar="TARGET", help="A run, an SAE of another library, file.py:factory, or a variant's name."
         ),
     ],
-    task: TaskName = "othello6-v1",
+    task: TaskName = DEFAULT_TASK,
 ) -> None:
     """Try an SAE on a few games, in seconds, and say in words what is wrong with it.
 

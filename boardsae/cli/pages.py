@@ -127,5 +127,5 @@ def quickstart(
     boards = quick.quickstart(game, out)
     sys.stdout.write(leaderboard.written(boards, "text"))
     say("try next:")
-    for line in quick.next_steps(out):
+    for line in quick.next_steps(game, out):
         say(f"  {line}")

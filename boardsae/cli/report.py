@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from boardsae import DEFAULT_TASK
 from boardsae.cli.app import app
 from boardsae.cli.saes import TaskName
 from boardsae.progress import say
@@ -20,7 +21,7 @@ def report(
     beside: Annotated[
         str | None, typer.Argument(metavar="TARGET2", help="Another one, to be laid beside it.")
     ] = None,
-    task: TaskName = "othello6-v1",
+    task: TaskName = DEFAULT_TASK,
     top: Annotated[
         int | None, typer.Option(help="Features that get a card [default: 50, or 25 of each of two].")
     ] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from boardsae import DEFAULT_TASK
 from boardsae.cli.app import app
 from boardsae.cli.engines import Address, EngineName, is_on_ray
 from boardsae.progress import say
@@ -20,7 +21,7 @@ def train_sae(
     variant: Annotated[
         str, typer.Option("--variant", "--architecture", help="One of `boardsae list variants`.")
     ] = "standard",
-    task: TaskName = "othello6-v1",
+    task: TaskName = DEFAULT_TASK,
     d_sae: Annotated[int | None, typer.Option(help="Features [default: 8 times the model's width].")] = None,
     expansion: Annotated[int | None, typer.Option(help="Features, as a multiple of the width.")] = None,
     sparsity: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from boardsae import DEFAULT_TASK
 from boardsae.cli.app import app
 from boardsae.cli.engines import Address, EngineName, is_on_ray
 from boardsae.cli.saes import TaskName
@@ -21,7 +22,7 @@ def score(
             help="A run, an SAE of another library, a folder of them, or file.py:factory.",
         ),
     ],
-    task: TaskName = "othello6-v1",
+    task: TaskName = DEFAULT_TASK,
     limit: Annotated[
         int | None, typer.Option(help="Games of each split, at most; such scores are not comparable.")
     ] = None,
