@@ -51,13 +51,13 @@ def record_of(variant, l0, seed, **changes):
 SPARSITY = {"standard": "l1", "p_anneal": "l1", "topk": "k"}
 
 
-def write_run(root, variant, l0, seed, options=None, record=None, **spec):
+def write_run(root, variant, l0, seed, options=None, record=None, task="othello6-v1", **spec):
     options = options or {SPARSITY.get(variant, "k"): l0}
     told = ",".join(f"{name}={value}" for name, value in (options | spec).items())
-    path = root / "othello6-v1" / variant / told.replace("/", "") / f"seed={seed}"
+    path = root / task / variant / told.replace("/", "") / f"seed={seed}"
     path.mkdir(parents=True)
     facts = {
-        "task": "othello6-v1",
+        "task": task,
         "variant": variant,
         "options": options,
         "d_sae": 1024,
@@ -66,7 +66,7 @@ def write_run(root, variant, l0, seed, options=None, record=None, **spec):
     }
     write(path / "spec.json", facts | spec)
     write(path / "boardsae.json", {"seconds": 10.0, "trials": 1})
-    write(path / "scores.json", record or record_of(variant, l0, seed))
+    write(path / "scores.json", record or record_of(variant, l0, seed, task=task))
     log = ["step,rows,error,l0,explained_variance"]
     log += [
         f"{step},{step * 4096},{1 / (step + 1)},{l0 + 50 / (step + 1)},{1 - 1 / (step + 2)}"
@@ -90,10 +90,10 @@ def write_controls(root, task="othello6-v1"):
     write(folder / "scores.json", {"controls": controls})
 
 
-def write_all(root, seeds=3):
+def write_all(root, seeds=3, task="othello6-v1"):
     for variant in ("standard", "p_anneal", "topk"):
         for l0 in L0S:
             for seed in range(seeds):
-                write_run(root, variant, l0, seed)
-    write_controls(root)
+                write_run(root, variant, l0, seed, task=task)
+    write_controls(root, task)
     return root

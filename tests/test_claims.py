@@ -21,9 +21,9 @@ def root(tmp_path):
     return write_all(tmp_path)
 
 
-def change(root, variant, value_of, metric="coverage@1"):
+def change(root, variant, value_of, metric="coverage@1", task="othello6-v1"):
     """Gives every run of a variant the value that a function of its L0 and seed says."""
-    for run in records.find(root).runs:
+    for run in records.find(root).of(task).runs:
         if run.spec.get("variant") == variant and not run.control:
             run.record["metrics"][metric] = cell(value_of(run.value("l0@1"), run.seed))
             write(run.path / "scores.json", run.record)
@@ -121,6 +121,19 @@ def test_bad_news_comes_first(root):
     fails = text.split("### Cannot tell")[0]
     assert re.search(r"\| TopK beats standard \| .* \| coverage@1 \| 10, 20, 40, 80 \| -0\.\d+ \[", fails)
     assert "nan" not in text.lower()
+
+
+def test_tasks_that_disagree_stand_side_by_side(root):
+    write_all(root, task="othello6-v2")
+    alike = f"{sum(len(claim.metrics) for claim in claims.CLAIMS)}"
+    assert f"\n## All tasks: {alike} of {alike} get the same verdict on each\n\n## othello6-v1" in (
+        claims.write(root).read_text()
+    )
+    change(root, "standard", lambda *_: 0.9, task="othello6-v2")
+    text = claims.write(root).read_text()
+    (topk,) = re.findall(r"\| TopK beats standard \| (coverage@1 \|.*)", text.split("## othello6-v1")[0])
+    assert re.fullmatch(r"coverage@1 \| holds: \+0\.2 \[.*\] \| fails: -0\.\d+ \[.*\] \|", topk)
+    assert "explained_variance" not in text.split("## othello6-v1")[0]
 
 
 def test_every_claim_is_well_formed():
