@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from boardsae import leaderboard
+from boardsae import DEFAULT_TASK, leaderboard
 from boardsae.leaderboard import View
 from boardsae.listing import list_models
 from boardsae.metrics import METRICS
@@ -19,7 +19,6 @@ from boardsae.saes import CONTROLS, METHODS
 from boardsae.tables import markdown
 
 ROOT = Path(__file__).parent.parent
-TASK = "othello6-v1"
 SHOWN_AT = 20.0
 FOLDERS = ("games", "boardsae", "benchmarks", "tests")
 
@@ -41,7 +40,9 @@ def into_readme(name: str, block: str) -> None:
 
 def excerpt() -> str:
     """The leaderboard at one L0, and its controls."""
-    (board,) = leaderboard.boards(ROOT / "results", [TASK], View(at=(SHOWN_AT,)), leaderboard.HEADLINE[:4])
+    (board,) = leaderboard.boards(
+        ROOT / "results", [DEFAULT_TASK], View(at=(SHOWN_AT,)), leaderboard.HEADLINE[:4]
+    )
     return markdown([table for table in leaderboard.tables(board) if " at " in table.title])
 
 

@@ -18,7 +18,7 @@ from games.core import no_such
 ROWS = 500_000
 SPARSITIES = {
     "standard": (0.05, 0.16),
-    "p_anneal": (0.025, 0.07),
+    "p_anneal": (0.025, 0.09),
     "topk": (12, 48),
     "mutual_choice": (12, 48),
 }
@@ -31,7 +31,7 @@ def quickstart(game: str, out: Path) -> list[Board]:
     specs = grid(task, SPARSITIES, rows=ROWS)
     with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "one to two minutes"):
         train(specs, out)
-    with step(2, "scoring them, with controls, on games that none has seen", "about a minute"):
+    with step(2, "scoring them, with controls, on games that none has seen", "a minute"):
         score_all(task, out)
     with step(3, "drawing figures", "half a minute"):
         boards = leaderboard.boards(
@@ -98,5 +98,5 @@ def next_steps(game: str, out: Path) -> list[str]:
         f"boardsae train-sae --variant gated --rows {ROWS} --out {out}/gated    # another variant on the same task",
         f"boardsae score {out}/gated    # then it stands in the table too",
         "boardsae score mine.py:make    # your own SAE: an object with encode and decode",
-        f"boardsae sweep {leaderboard.sweep_of(task_of(game))}    # all variants, three seeds: hours",
+        f"boardsae sweep {leaderboard.sweep_of(task_of(game))}    # all variants, three seeds: an hour or more",
     ]
