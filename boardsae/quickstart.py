@@ -29,7 +29,7 @@ def quickstart(game: str, out: Path) -> list[Board]:
     """Trains, scores and draws, and answers with the leaderboard. What is done already is not done again."""
     task = task_of(game)
     specs = grid(task, SPARSITIES, rows=ROWS)
-    with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "one to two minutes"):
+    with step(1, f"training {len(specs)} SAEs on {ROWS:,} positions each", "two minutes"):
         train(specs, out)
     with step(2, "scoring them, with controls, on games that none has seen", "a minute"):
         score_all(task, out)
