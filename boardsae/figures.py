@@ -207,10 +207,9 @@ def logged(run: Run) -> list[dict[str, str]]:
 
 def curves(board: Board) -> Any:
     """How training went, over the rows trained on: a line for each run, a column for each family of entries."""
-    logs = {entry.name: [log for run in entry.runs if (log := logged(run))] for entry in board.entries}
-    drawn = [entry for entry in board.entries if logs[entry.name]]
+    drawn = [entry for entry in board.entries if logs_of(entry)]
     style = styles(drawn)
-    names = [name for name in LOGGED if name in logs[drawn[0].name][0][0]]
+    names = [name for name in LOGGED if name in logs_of(drawn[0])[0][0]]
     shown = panels(drawn)
     whole = figure(max(7.2, 3.4 * len(shown)), 2.2 * len(names) + 0.8)
     places = whole.subplots(len(names), len(shown), squeeze=False, sharex=True, sharey="row")
@@ -218,7 +217,7 @@ def curves(board: Board) -> Any:
         for across, (title, mine) in enumerate(shown):
             axes = places[down][across]
             for entry in mine:
-                _draw_logs(axes, logs[entry.name], name, style[entry.name], entry.name)
+                _draw_logs(axes, logs_of(entry), name, style[entry.name], entry.name)
             axes.set_yscale("log" if name == "l0" else "linear")
             axes.set_title(title if down == 0 else "", fontsize=11)
             finish(axes, legend=down == 0)
@@ -231,6 +230,11 @@ def curves(board: Board) -> Any:
     whole.supxlabel("rows trained on", fontsize=11)
     whole.suptitle(f"{board.task}: training", fontsize=12)
     return whole
+
+
+def logs_of(entry: Entry) -> list[list[dict[str, str]]]:
+    """Of the runs that have one: a control of the same name as a swept SAE comes without."""
+    return [log for run in entry.runs if (log := logged(run))]
 
 
 def _draw_logs(axes: Any, logs: Sequence[list[dict[str, str]]], name: str, style: Style, label: str) -> None:

@@ -171,6 +171,16 @@ def test_curves_are_those_of_the_logs(board):
     assert [axes.get_ylabel() for axes in whole.axes] == ["explained variance", "L0"]
 
 
+def test_a_control_named_like_a_swept_variant_is_not_drawn_again(board):
+    topk = next(entry for entry in board.entries if entry.variant == "topk")
+    control = topk._replace(runs=[topk.runs[0]._replace(control=True)])
+    once, twice = (
+        figures.curves(board._replace(entries=entries))
+        for entries in (board.entries, [*board.entries, control])
+    )
+    assert [len(axes.lines) for axes in twice.axes] == [len(axes.lines) for axes in once.axes]
+
+
 def test_runs_without_logs_predicates_or_values_leave_their_figures_out(tmp_path):
     for l0 in made_records.L0S:
         record = record_of("topk", l0, 0, predicates=[])
