@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from boardsae import DEFAULT_TASK, leaderboard
+from boardsae import DEFAULT_TASK, leaderboard, records
 from boardsae.leaderboard import View
 from boardsae.listing import list_models
 from boardsae.metrics import METRICS
@@ -40,9 +40,8 @@ def into_readme(name: str, block: str) -> None:
 
 def excerpt() -> str:
     """The leaderboard at one L0, and its controls."""
-    (board,) = leaderboard.boards(
-        ROOT / "results", [DEFAULT_TASK], View(at=(SHOWN_AT,)), leaderboard.HEADLINE[:4]
-    )
+    found = records.published(ROOT / "results")  # without a quickstart's
+    board = leaderboard.board(found, DEFAULT_TASK, View(at=(SHOWN_AT,)), leaderboard.HEADLINE[:4])
     return markdown([table for table in leaderboard.tables(board) if " at " in table.title])
 
 
