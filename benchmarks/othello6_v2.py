@@ -22,5 +22,5 @@ FIFTH = {
     "e2e": 0.016,
     "e2e_ds": 0.042,
 }
-SPARSITIES = {name: (*values, FIFTH[name]) if name in FIFTH else values for name, values in SAME.items()}
+SPARSITIES = SAME | {name: (*SAME[name], fifth) for name, fifth in FIFTH.items()}
 SPECS = published("othello6-v2", SPARSITIES, **SIZE)

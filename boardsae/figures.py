@@ -207,9 +207,11 @@ def logged(run: Run) -> list[dict[str, str]]:
 
 def curves(board: Board) -> Any:
     """How training went, over the rows trained on: a line for each run, a column for each family of entries."""
-    drawn = [entry for entry in board.entries if logs_of(entry)]
+    read = [(entry, found) for entry in board.entries if (found := logs_of(entry))]
+    drawn = [entry for entry, _ in read]
+    logs = {entry.name: found for entry, found in read}
     style = styles(drawn)
-    names = [name for name in LOGGED if name in logs_of(drawn[0])[0][0]]
+    names = [name for name in LOGGED if name in logs[drawn[0].name][0][0]]
     shown = panels(drawn)
     whole = figure(max(7.2, 3.4 * len(shown)), 2.2 * len(names) + 0.8)
     places = whole.subplots(len(names), len(shown), squeeze=False, sharex=True, sharey="row")
@@ -217,7 +219,7 @@ def curves(board: Board) -> Any:
         for across, (title, mine) in enumerate(shown):
             axes = places[down][across]
             for entry in mine:
-                _draw_logs(axes, logs_of(entry), name, style[entry.name], entry.name)
+                _draw_logs(axes, logs[entry.name], name, style[entry.name], entry.name)
             axes.set_yscale("log" if name == "l0" else "linear")
             axes.set_title(title if down == 0 else "", fontsize=11)
             finish(axes, legend=down == 0)
