@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae.devices import bf16_pays
+
 QUINTIC = (
     3.4445,
     -4.7750,
@@ -22,7 +24,7 @@ ROUNDS = 5
 def orthogonal(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
     """About U V^T of each matrix U S V^T, by Newton-Schulz rounds X <- a X + b (X X^T) X + c (X X^T)^2 X."""
     a, b, c = QUINTIC
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if bf16_pays(matrices.device) else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x

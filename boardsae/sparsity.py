@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from boardsae import saes, tasks
+from boardsae.devices import device_of
 from boardsae.progress import say
 from boardsae.runs import Spec
-from boardsae.stream import Stream, device_of
+from boardsae.stream import Stream
 from boardsae.train_sae import Training, feed_of
 
 ROUNDS, AT_ONCE = 2, 5  # each round trains so many coefficients, the second between two of the first

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from boardsae import tasks
 from boardsae.activations import Reading, lengths, order, reading, tokens_of
+from boardsae.devices import bf16_pays
 from boardsae.gpt import GPT
 from boardsae.saes.base import Downstream
-from boardsae.saes.product import is_faster
 
 CHUNK = 131_072  # tokens that are shuffled together
 AT_ONCE = 8192  # tokens in one forward pass
@@ -110,7 +110,7 @@ class Stream:
     def read_at_once(self, tokens: Shaped[np.ndarray, "game token"]) -> Float[Tensor, "row d"]:
         read = self.reading(tokens)
         site = self.model.neurons if self.feed.site == "neurons" else self.model.body
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_faster(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16_pays(self.device)):
             return site(read.tokens, self.feed.layer)[read.live].float()
 
     def reading(self, tokens: Shaped[np.ndarray, "game token"]) -> Reading:
@@ -179,14 +179,3 @@ class Stream:
         loss = -log_p.gather(-1, read.following[..., None])[..., 0][read.goes_on].sum()
         (grad,) = torch.autograd.grad(loss, x)
         return x.detach()[read.live], grad[read.live]
-
-
-def device_of(name: str) -> torch.device:
-    """The device of that name; "auto" is the fastest there is."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, is_there in there.items() if is_there))
-    if not there.get(name.partition(":")[0], False):
-        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise ValueError(f"no device {name!r} here; there are auto, {usable}")
-    return torch.device(name)

@@ -160,7 +160,7 @@ def end_with(parent: BaseProcess | None) -> None:
 
 def usual_jobs(device: str) -> int:
     """One process a core; a GPU is filled by one alone."""
-    from boardsae.stream import device_of
+    from boardsae.devices import device_of
 
     return os.cpu_count() or 1 if device_of(device).type == "cpu" else 1
 

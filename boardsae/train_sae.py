@@ -20,13 +20,13 @@ import games
 from boardsae import Broken, dictionary, runs, saes, tasks
 from boardsae.activations import lengths, scored
 from boardsae.cache import MAX_GB, CachedStream
+from boardsae.devices import bf16_pays, device_name, device_of
 from boardsae.files import write_json, write_tensors, write_text
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.finetune import kl_loss
-from boardsae.saes.product import is_faster
-from boardsae.stream import Batch, Feed, Stream, device_of
+from boardsae.stream import Batch, Feed, Stream
 from games.core import Transcripts, predicates
 
 LOG_EVERY = 50  # steps
@@ -58,7 +58,7 @@ class Training:
         d = stream.first.shape[1]
         self.sae = saes.build(spec.variant, d, spec.d_sae, spec.seed, spec.recipe, **spec.options)
         self.sae.to(stream.device).start(stream.first)
-        self.sae.bf16 = is_faster(stream.device)
+        self.sae.bf16 = bf16_pays(stream.device)
         fused = stream.device.type != "mps"  # which not every torch of ours has
         self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=fused)
         self.scale = stream.scale
@@ -179,7 +179,7 @@ class Run(Training):
         dictionary.write(self.folder, self.sae.saved(), metadata(self.spec, facts))
         last = self.log[-1] if self.log else {}
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
-        record["products"] = "bfloat16" if is_faster(held_out.device) else "float32"
+        record["products"] = "bfloat16" if bf16_pays(held_out.device) else "float32"
         record["dead_after_rows"] = SILENT
         write_json(self.folder / "boardsae.json", record | both | facts)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
@@ -349,10 +349,6 @@ def with_truth(
 def hook(feed: Feed) -> str:
     """The place in the model, as TransformerLens calls it."""
     return f"blocks.{feed.layer}.{'mlp.hook_post' if feed.site == 'neurons' else 'hook_resid_post'}"
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def note(training: Sequence[Training]) -> str:

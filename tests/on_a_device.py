@@ -54,7 +54,7 @@ def assert_alike(found, wanted):
 @pytest.mark.parametrize(("name", "bf16"), PRODUCTS)
 def test_a_variant_is_trained_on_a_device(name, bf16, task, tmp_path, monkeypatch):
     for module in (train_sae, stream):
-        monkeypatch.setattr(module, "is_faster", lambda _device: bf16)
+        monkeypatch.setattr(module, "bf16_pays", lambda _device: bf16)
     found, wanted = (trained(spec_of(name), tmp_path / where, task, where) for where in (pretend.NAME, "cpu"))
     assert_alike(found, wanted)
 

@@ -25,6 +25,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.verify",
     "boardsae.export",
     "boardsae.gpt",
+    "boardsae.devices",
     "boardsae.hooked",
     "boardsae.muon",
     "boardsae.activations",

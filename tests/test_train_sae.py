@@ -14,9 +14,10 @@ from made_task import opened
 from safetensors import safe_open
 
 from boardsae import asked, dictionary, runs, scoring, sparsity, train_sae
+from boardsae.devices import device_of
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
-from boardsae.stream import Feed, Stream, Tail, device_of
+from boardsae.stream import Feed, Stream, Tail
 
 TRAINED = [name for name, variant in VARIANTS.items() if not variant.untrained]
 CPU = torch.device("cpu")

@@ -19,13 +19,13 @@ import torch
 
 from boardsae import data, generate, gpt, tasks
 from boardsae.activations import alphabet
+from boardsae.devices import bf16_pays, device_name, device_of
 from boardsae.ranks import ALONE
 from boardsae.runs import Spec
-from boardsae.saes.product import is_faster
-from boardsae.stream import Feed, Stream, device_of
+from boardsae.stream import Feed, Stream
 from boardsae.train_gpt import Recipe
 from boardsae.train_gpt import Training as GptTraining
-from boardsae.train_sae import Training, device_name
+from boardsae.train_sae import Training
 
 GAME, LAYER = "othello", 4
 GOAL = 0.4  # of the rate of large products
@@ -65,13 +65,13 @@ def seconds(work: Callable[[], torch.Tensor], times: int, rounds: int) -> float:
 
 def peak(device: torch.device, sizes: Sizes) -> float:
     """Operations a second of a large product, in the numbers that training multiplies there."""
-    kind = torch.bfloat16 if is_faster(device) else torch.float32
+    kind = torch.bfloat16 if bf16_pays(device) else torch.float32
     a = torch.randn(sizes.product, sizes.product).to(device, kind)
     return 2 * sizes.product**3 / seconds(lambda: a @ a, sizes.steps, sizes.rounds)
 
 
 def gpt_line(dataset: data.Dataset, device: torch.device, sizes: Sizes, rate: float) -> str:
-    recipe = Recipe(str(dataset.folder), sizes.gpt, "next", 10**9, sizes.step, bf16=is_faster(device))
+    recipe = Recipe(str(dataset.folder), sizes.gpt, "next", 10**9, sizes.step, bf16=bf16_pays(device))
     training = GptTraining(dataset, recipe, device, ALONE)
     numbers = iter(range(10**6))
     took = seconds(lambda: training.take(next(numbers)), sizes.steps, sizes.rounds)
@@ -133,7 +133,7 @@ def taken(pack: list[Training], stream: Stream) -> int | None:
 
 def lines(device: torch.device, sizes: Sizes) -> Iterator[str]:
     rate = peak(device, sizes)
-    kind = "bfloat16" if is_faster(device) else "float32"
+    kind = "bfloat16" if bf16_pays(device) else "float32"
     yield (
         f"{device_name(device)}, torch {torch.__version__}; products of {sizes.product:,} x {sizes.product:,} in"
         f" {kind}: {rate / 1e12:.2f} TFLOP/s, the peak"

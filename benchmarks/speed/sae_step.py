@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from boardsae import saes
+from boardsae.devices import bf16_pays
 from boardsae.saes.base import RECIPES, Step
-from boardsae.saes.product import is_faster
 
 WIDTH, FEATURES, BATCH, K = 128, 1024, 4096, 32
 WARM, STEPS = 40, 3  # steps before any clock runs, and in each measurement
@@ -153,7 +153,7 @@ def peak(dtype: torch.dtype, size: int = 2048) -> float:
 def lines(rounds: int) -> Iterator[str]:
     first = batches(1)[0]
     yield f"width {WIDTH} x {FEATURES:,}, {BATCH:,} rows a step, k {K}; torch {torch.__version__}"
-    paying = "pay" if is_faster(torch.device("cpu")) else "do not pay"
+    paying = "pay" if bf16_pays(torch.device("cpu")) else "do not pay"
     yield f"products in bfloat16 {paying} on this machine\n"
     heads = ("variant", "products", "ours, ms", "of peak", "dictionary_learning, ms", "times", "goal")
     yield f"| {' | '.join((*heads, 'SAELens, ms', *heads[-2:]))} |"

@@ -15,8 +15,8 @@ import torch
 
 from boardsae import DEFAULT_TASK, saes, tasks
 from boardsae.cache import CachedStream
+from boardsae.devices import bf16_pays
 from boardsae.runs import Spec
-from boardsae.saes.product import is_faster
 from boardsae.stream import Batch, Feed, Stream
 from boardsae.train_sae import Training, feed_of
 
@@ -110,7 +110,7 @@ def add_peak(watch: Stopwatch, dtype: torch.dtype, size: int) -> None:
 
 def lines(watch: Stopwatch, opened: tasks.Open, batch: int, d_sae: int, size: int) -> Iterator[str]:
     best, d = watch.best, opened.model.shape.width
-    dtype = torch.bfloat16 if is_faster(CPU) else torch.float32
+    dtype = torch.bfloat16 if bf16_pays(CPU) else torch.float32
     peak = 2 * size**3 / best[f"peak {dtype}"]
     yield f"{opened.task.name}: batches of {batch:,}, width {d} x {d_sae:,}, products in {dtype}"
     yield f"products of {size} x {size}: {peak / 1e9:.0f} GFLOP/s, the peak"
@@ -123,7 +123,7 @@ def lines(watch: Stopwatch, opened: tasks.Open, batch: int, d_sae: int, size: in
         share = 5 * 2 * batch * d * d_sae / seconds / peak  # the products a step cannot do without
         relative = seconds / best["step local"]
         yield f"{name:<24}{1e3 * seconds:>8.1f}{batch / seconds:>12,.0f}{share:>9.0%}{relative:>10.1f}"
-    rows = "bfloat16" if is_faster(CPU) else "float32"
+    rows = "bfloat16" if bf16_pays(CPU) else "float32"
     apart = PACK * best["step standard"] + best[f"model, {rows}"]
     yield f"\n{PACK} SAEs on one stream cost {best['pack'] / apart:.2f} of {PACK} steps and one activation pass;"
     alone = PACK * (best["step standard"] + best[f"model, {rows}"])

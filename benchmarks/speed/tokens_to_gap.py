@@ -19,10 +19,9 @@ from typing import NamedTuple
 import torch
 
 from boardsae import gpt, train_gpt
+from boardsae.devices import bf16_pays, device_of
 from boardsae.play import by_ply, totals
 from boardsae.ranks import ALONE
-from boardsae.saes.product import is_faster
-from boardsae.stream import device_of
 from boardsae.train_gpt import Recipe, Training
 
 GAPS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
@@ -42,7 +41,7 @@ class Way(NamedTuple):
 
 def training(data: Path, way: Way, tokens: int, device: torch.device) -> Training:
     recipe = Recipe(
-        str(data), way.size, way.objective, tokens, way.batch, warmup=0.02, decay=1e-9, bf16=is_faster(device)
+        str(data), way.size, way.objective, tokens, way.batch, warmup=0.02, decay=1e-9, bf16=bf16_pays(device)
     )
     made = Training(train_gpt.checked("othello6", recipe), recipe, device, ALONE)
     if way.optimizer == "AdamW":

@@ -33,8 +33,7 @@ def train_gpt(
     Several GPUs: torchrun --nproc-per-node 2 -m boardsae train-gpt ...
     """
     from boardsae import ranks, train_gpt
-    from boardsae.saes.product import is_faster
-    from boardsae.stream import device_of
+    from boardsae.devices import bf16_pays, device_of
 
     folder, chosen = out or Path("models") / game, device_of(ranks.device_name(device))
     recipe = train_gpt.Recipe(
@@ -45,7 +44,7 @@ def train_gpt(
         train_gpt.usual_batch(game) if batch is None else batch,
         lr=lr,
         lr_others=lr_others,
-        bf16=is_faster(chosen),
+        bf16=bf16_pays(chosen),
         seed=seed,
         minutes=minutes,
     )
@@ -92,7 +91,7 @@ def gate(
     a twin of random weights.
     """
     from boardsae import gate, plots
-    from boardsae.stream import device_of
+    from boardsae.devices import device_of
 
     record = gate.gate(folder, data, device_of(device))
     plots.gate_figure(record, folder.name, folder / "gate.png")

@@ -10,14 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def is_faster(device: torch.device) -> bool:
-    """Whether bfloat16 pays here: asked of the hardware, not of a clock, so that a resumed run agrees with itself."""
-    if device.type == "cpu":
-        asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, ask, bool)() for ask in asks)  # bool() is False: torch cannot tell
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
 class Product(torch.autograd.Function):
     """a @ b and its gradients, each product in bfloat16."""
 
