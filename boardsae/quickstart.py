@@ -6,7 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from boardsae import controls, figures, leaderboard, page, records, report, runs, scoring, sweep, tasks
+from boardsae import (
+    DEFAULT_TASK,
+    controls,
+    figures,
+    leaderboard,
+    page,
+    records,
+    report,
+    runs,
+    scoring,
+    sweep,
+    tasks,
+)
 from boardsae.evidence import Evidence
 from boardsae.grid import grid
 from boardsae.leaderboard import Board, View
@@ -93,10 +105,12 @@ def step(number: int, what: str, lasts: str) -> Iterator[None]:
 
 
 def next_steps(game: str, out: Path) -> list[str]:
+    task = task_of(game)
+    on = "" if task == DEFAULT_TASK else f" --task {task}"
     return [
         f"boardsae leaderboard {out} --metric coverage --at-l0 15,20,30,40",
-        f"boardsae train-sae --variant gated --rows {ROWS} --out {out}/gated    # another variant on the same task",
+        f"boardsae train-sae --variant gated --rows {ROWS}{on} --out {out}/gated    # another variant on the same task",
         f"boardsae score {out}/gated    # then it stands in the table too",
-        "boardsae score mine.py:make    # your own SAE: an object with encode and decode",
-        f"boardsae sweep {leaderboard.sweep_of(task_of(game))}    # all variants, three seeds: an hour or more",
+        f"boardsae score mine.py:make{on}    # your own SAE: an object with encode and decode",
+        f"boardsae sweep {leaderboard.sweep_of(task)}    # all variants, three seeds: an hour or more",
     ]

@@ -138,3 +138,11 @@ def test_what_is_trained_is_what_was_promised():
     for name, values in quickstart.SPARSITIES.items():
         if VARIANTS[name].sparsity == "k":
             assert min(values) < min(quickstart.AT) < max(quickstart.AT) < max(values)
+
+
+def test_what_is_next_is_of_the_game_that_was_asked_for():
+    on_default, on_another = (quickstart.next_steps(game, Path("out")) for game in ("othello6", "othello"))
+    assert not any("--task" in line for line in on_default)
+    task = quickstart.task_of("othello")
+    assert [f"--task {task}" in line for line in on_another] == [False, True, False, True, False]
+    assert tasks.TASKS[task].game == "othello"
