@@ -41,6 +41,12 @@ COMMANDS = {
         "boardsae train-gpt othello --size small --objective soft --tokens 47396352 --batch 256 --lr-others 0.002"
         " --data data/othello-models --out models/othello-v1",
     ),
+    # 60M tokens: two hours on two cores, by `torchrun --nproc-per-node 2 -m boardsae`
+    "othello-v2": (
+        "boardsae generate-data othello --games 2000000 --seed 100 --out data/othello-models",
+        "boardsae train-gpt othello --size medium --objective soft --tokens 60000000 --batch 256 --lr 0.015"
+        " --lr-others 0.002 --data data/othello-models --out models/othello-v2",
+    ),
     # 80M tokens: 65 minutes on one core
     "chess-v2": (
         "boardsae generate-data chess --policy uniform --games 800000 --seed 100 --out data/chess-models",

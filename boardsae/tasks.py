@@ -60,6 +60,16 @@ TASKS = {
             "data/othello",
         ),
         Task(
+            "othello-v2",
+            "othello",
+            "othello-v2",
+            3,
+            200_000,
+            0,
+            "3777252540634d6ef3b1bea27b99d0b830845f7ebd1d714e732e12657220b235",
+            "data/othello",
+        ),
+        Task(
             "chess-v2",
             "chess",
             "chess-v2",
