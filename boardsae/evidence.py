@@ -100,6 +100,12 @@ class Evidence:
         self.group = np.array([column.group for column in self.columns])
         self.plies = opened.dataset.game.max_plies + 1
 
+    def read(self) -> None:
+        """Makes everything that is otherwise made when it is first asked for."""
+        for name, made in vars(Evidence).items():
+            if isinstance(made, cached_property):
+                getattr(self, name)
+
     @cached_property
     def train(self) -> Part:
         return self.part("train")

@@ -38,6 +38,11 @@ class Scorer:
         self._ceiling: Ceiling | None = None
         self._ablations: Tensor | None = None
 
+    def prepare(self) -> None:
+        """What is made once, so that several subjects can be scored at the same time."""
+        self.evidence.read()
+        self.ceiling()
+
     def share(self, other: "Scorer") -> None:
         """Takes the probes' ceiling from another scorer of the same games."""
         self._ceiling = other.ceiling()

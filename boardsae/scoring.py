@@ -1,10 +1,18 @@
-"""From targets to records on disk: what is scored stays, what fails is told, all of a hook share its evidence."""
+"""From targets to records on disk: what is scored stays, what fails is told, all of a hook share its evidence.
 
-from collections.abc import Iterator, Sequence
+Several SAEs are scored at once, in threads: the kernels and torch leave the interpreter to the others while they work,
+and one SAE alone hardly gains from a second core.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from boardsae import DEFAULT_TASK, Broken, runs, tasks
 from boardsae.coder import Coder
@@ -17,13 +25,19 @@ from boardsae.subject import Subject, check_width
 from boardsae.targets import of, subjects
 from games.core import no_such
 
+Record = dict[str, Any]
+Found = tuple[
+    str, Path | None, Subject | Exception
+]  # a target: its name, its folder if it is a run, what it is
+
 
 class Desk:
-    """Scorers by hook, opened when first needed."""
+    """Scorers by hook, opened when first needed, by one thread for all."""
 
     def __init__(self, opened: tasks.Open, limit: int | None = None):
         self.opened, self.limit = opened, limit
         self.scorers: dict[tuple[int, str], Scorer] = {}
+        self.opening = threading.Lock()
 
     def scorer(self, subject: Subject) -> Scorer:
         layer = subject.facts.get("layer")
@@ -41,8 +55,10 @@ class Desk:
         return self.scorers[key]
 
     def score(self, subject: Subject) -> dict[str, Any]:
-        scorer = self.scorer(subject)
-        check_width(subject, scorer.evidence)
+        with self.opening:
+            scorer = self.scorer(subject)
+            check_width(subject, scorer.evidence)
+            scorer.prepare()
         return scorer.score(subject)
 
 
@@ -59,23 +75,42 @@ def score_targets(
     targets: Sequence[str], task: str, limit: int | None = None, force: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every target's name and record; a record of {"error"} for those that cannot be scored."""
-    waiting = list(subjects(list(targets)))
-    opened: dict[str, Desk] = {}
-    bar = progress("scoring", len(waiting), "SAEs")
-    for name, folder, subject in waiting:
-        held = None if folder is None or force or limit else kept(folder)
-        if held is not None:
-            record = held
-        elif isinstance(subject, Exception):
-            record = {"error": str(subject)}
-        else:
-            of_task = subject.facts.get("task", task)
-            if of_task not in opened:
-                opened[of_task] = Desk(tasks.open_task(tasks.of(of_task)), limit)
-            record = scored(opened[of_task], subject, folder if not limit else None)
-        bar.update(1)
-        yield name, record
+    found = list(subjects(list(targets)))
+    records = [None if folder is None or force or limit else kept(folder) for _, folder, _ in found]
+    waiting = [each for each, record in zip(found, records, strict=True) if record is None]
+    bar = progress("scoring", len(found), "SAEs", len(found) - len(waiting))
+    desks: dict[str, Desk] = {}
+    for _, _, subject in waiting:
+        if isinstance(subject, Subject) and (name := subject.facts.get("task", task)) not in desks:
+            desks[name] = Desk(tasks.open_task(tasks.of(name)), limit)
+
+    def made(each: Found) -> Record:
+        _, folder, subject = each
+        if isinstance(subject, Exception):
+            return {"error": str(subject)}
+        desk = desks[subject.facts.get("task", task)]
+        return scored(desk, subject, folder if not limit else None)
+
+    with closing(side_by_side(made, waiting)) as fresh:
+        for (name, _, _), record in zip(found, records, strict=True):
+            if record is None:
+                record = next(fresh)
+                bar.update(1)
+            yield name, record
     bar.close()
+
+
+def side_by_side(make: Callable[[Found], Record], waiting: Sequence[Found]) -> Iterator[Record]:
+    """The record of each, in order: as many are made at once as torch has threads, which they share."""
+    threads = torch.get_num_threads()
+    at_once = max(1, min(threads, len(waiting)))
+    pool = ThreadPoolExecutor(at_once)
+    torch.set_num_threads(threads // at_once)
+    try:
+        yield from pool.map(make, waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C only those that have begun are waited for
+        torch.set_num_threads(threads)
 
 
 def kept(folder: Path) -> dict[str, Any] | None:

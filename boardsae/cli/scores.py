@@ -38,7 +38,8 @@ def score(
     engine: EngineName = "local",
     address: Address = None,
     cores: Annotated[
-        int | None, typer.Option(min=1, help="Of each task: its threads [default: all; one on Ray].")
+        int | None,
+        typer.Option(min=1, help="SAEs scored at once [default: as many as cores]; on Ray: threads of each."),
     ] = None,
 ) -> None:
     """Score SAEs against the truth about the board.
