@@ -5,11 +5,11 @@ and one SAE alone hardly gains from a second core.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from boardsae.subject import Subject, check_width
 from boardsae.targets import of, subjects
 from games.core import no_such
 
+Each, Made = TypeVar("Each"), TypeVar("Made")
 Record = dict[str, Any]
 Found = tuple[
     str, Path | None, Subject | Exception
@@ -100,8 +101,8 @@ def score_targets(
     bar.close()
 
 
-def side_by_side(make: Callable[[Found], Record], waiting: Sequence[Found]) -> Iterator[Record]:
-    """The record of each, in order: as many are made at once as torch has threads, which they share."""
+def side_by_side(make: Callable[[Each], Made], waiting: Sequence[Each]) -> Generator[Made]:
+    """What is made of each, in order: as many at once as torch has threads, which they share."""
     threads = torch.get_num_threads()
     at_once = max(1, min(threads, len(waiting)))
     pool = ThreadPoolExecutor(at_once)

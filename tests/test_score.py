@@ -2,6 +2,8 @@
 
 import json
 import sys
+from threading import Barrier, BrokenBarrierError
+from time import sleep
 
 import numpy as np
 import pytest
@@ -178,6 +180,58 @@ def test_runs_are_scored_once_and_a_broken_one_is_a_row(task, tmp_path, monkeypa
     assert (tmp_path / "one" / "scores.json").stat().st_mtime_ns > written
     lines = list(scoring.table(list(rows.items())))
     assert "not scored" in lines[2]
+
+
+@pytest.fixture
+def threads():
+    """Sets torch's threads for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_several_at_once_score_as_each_alone(task, tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(tasks, "of", lambda _: task.task)
+    monkeypatch.setattr(tasks, "open_task", lambda _: task)
+    monkeypatch.setattr("boardsae.evidence.GAMES", 40)
+    for seed in range(4):
+        spec = Spec("made", "random", {"k": 3}, 32, 4096, seed=seed)
+        train_sae.train([(spec, tmp_path / str(seed))], task)
+    (tmp_path / "1" / "sae_weights.safetensors").write_bytes(b"nothing")
+
+    def scored(at_once):
+        threads(at_once)
+        rows = list(scoring.score_targets([str(tmp_path)], "made", force=True))
+        assert torch.get_num_threads() == at_once
+        return [(name, record.get("metrics"), record.get("predicates")) for name, record in rows]
+
+    alone = scored(1)
+    assert scored(3) == alone
+    assert [name for name, *_ in alone] == [str(tmp_path / str(seed)) for seed in range(4)]
+    assert [metrics is None for _, metrics, _ in alone] == [False, True, False, False]
+
+
+def test_as_many_work_at_once_as_there_are_threads(threads):
+    threads(2)
+    both = Barrier(2)
+    assert list(scoring.side_by_side(lambda each: (both.wait(60), -each)[1], [1, 2, 3, 4])) == [
+        -1,
+        -2,
+        -3,
+        -4,
+    ]
+    with pytest.raises(BrokenBarrierError):
+        list(scoring.side_by_side(lambda _: both.wait(0.1), [1]))  # one has nobody to wait for
+
+
+def test_what_has_not_begun_is_left_when_somebody_stops(threads):
+    threads(2)
+    begun = []
+    some = scoring.side_by_side(lambda each: begun.append(each) or sleep(0.05), range(100))
+    next(some)
+    some.close()
+    assert len(begun) < 10
+    assert torch.get_num_threads() == 2
 
 
 def test_your_own_sae_by_file_and_factory(tmp_path):

@@ -1,4 +1,4 @@
-"""What a score costs: reading the evidence of a task, the probes' ceiling, each SAE, and how much memory.
+"""What a score costs: reading the evidence of a task, the probes' ceiling, each SAE alone and among others, and memory.
 
     python -m benchmarks.speed.score --task othello6-v2
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from boardsae import DEFAULT_TASK, controls, memory, tasks
 from boardsae.evidence import Evidence
 from boardsae.scorer import Scorer
+from boardsae.scoring import side_by_side
 from boardsae.subject import Subject
 
 K = 32
@@ -54,6 +55,10 @@ def rows(task: str, games: int | None) -> Iterator[str]:
         "first SAE, all metrics": lambda: scored(scorer, 1),
         "every other SAE": lambda: scored(scorer, 2),
     }
+    together = range(3, 3 + 4 * torch.get_num_threads())
+    parts[f"{len(together)} SAEs side by side"] = lambda: list(
+        side_by_side(lambda seed: scored(scorer, seed), together)
+    )
     if controls.shipped(evidence):
         parts["controls, shipped"] = lambda: controls.records(evidence, Path(tempfile.mkdtemp()))
     yield "| part | seconds |"
