@@ -1,7 +1,7 @@
 """From targets to records on disk: what is scored stays, what fails is told, all of a hook share its evidence.
 
-Several SAEs are scored at once, in threads: the kernels and torch leave the interpreter to the others while they work,
-and one SAE alone hardly gains from a second core.
+Several SAEs are scored at once, each by one thread: the kernels and torch leave the interpreter to the others while
+they work. A second thread would gain one SAE nothing, and change the last digits of its scores.
 """
 
 import threading
@@ -102,11 +102,10 @@ def score_targets(
 
 
 def side_by_side(make: Callable[[Each], Made], waiting: Sequence[Each]) -> Generator[Made]:
-    """What is made of each, in order: as many at once as torch has threads, which they share."""
+    """What is made of each, in order: as many at once as torch has threads, each on one of them."""
     threads = torch.get_num_threads()
-    at_once = max(1, min(threads, len(waiting)))
-    pool = ThreadPoolExecutor(at_once)
-    torch.set_num_threads(threads // at_once)
+    pool = ThreadPoolExecutor(max(1, min(threads, len(waiting))))
+    torch.set_num_threads(1)
     try:
         yield from pool.map(make, waiting)
     finally:

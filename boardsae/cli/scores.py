@@ -39,7 +39,7 @@ def score(
     address: Address = None,
     cores: Annotated[
         int | None,
-        typer.Option(min=1, help="SAEs scored at once [default: as many as cores]; on Ray: threads of each."),
+        typer.Option(min=1, help="SAEs scored at once [default: as many as cores; on Ray one a task]."),
     ] = None,
 ) -> None:
     """Score SAEs against the truth about the board.
