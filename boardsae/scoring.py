@@ -25,7 +25,8 @@ from boardsae.subject import Subject, check_width
 from boardsae.targets import of, subjects
 from games.core import no_such
 
-Each, Made = TypeVar("Each"), TypeVar("Made")
+Each = TypeVar("Each")
+Made = TypeVar("Made")
 Record = dict[str, Any]
 Found = tuple[
     str, Path | None, Subject | Exception
