@@ -11,16 +11,16 @@ reach below 10, or an end-to-end one above 80, it has a fifth.
 from othello6_v1 import SIZE
 from othello6_v1 import SPARSITIES as SAME
 
-from boardsae.grid import published
+from boardsae.grid import further, published
 
-FIFTH = {
-    "standard": 0.26,
-    "p_anneal": 0.14,
-    "gated": 0.3,
-    "gated_p_anneal": 0.16,
-    "jumprelu": 0.0065,
-    "e2e": 0.016,
-    "e2e_ds": 0.042,
-}
-SPARSITIES = SAME | {name: (*SAME[name], fifth) for name, fifth in FIFTH.items()}
+SPARSITIES = further(
+    SAME,
+    standard=0.26,
+    p_anneal=0.14,
+    gated=0.3,
+    gated_p_anneal=0.16,
+    jumprelu=0.0065,
+    e2e=0.016,
+    e2e_ds=0.042,
+)
 SPECS = published("othello6-v2", SPARSITIES, **SIZE)

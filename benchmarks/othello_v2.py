@@ -11,17 +11,17 @@ did not reach below 10, it has a fifth.
 from othello6_v1 import SIZE
 from othello6_v1 import SPARSITIES as SAME
 
-from boardsae.grid import published
+from boardsae.grid import further, published
 
-FIFTH = {
-    "standard": 0.29,
-    "local": 0.27,
-    "p_anneal": 0.18,
-    "gated": 0.3,
-    "gated_p_anneal": 0.16,
-    "jumprelu": 0.01,
-    "e2e": 1.8,
-    "e2e_ds": 1.4,
-}
-SPARSITIES = SAME | {name: (*SAME[name], fifth) for name, fifth in FIFTH.items()}
+SPARSITIES = further(
+    SAME,
+    standard=0.29,
+    local=0.27,
+    p_anneal=0.18,
+    gated=0.3,
+    gated_p_anneal=0.16,
+    jumprelu=0.01,
+    e2e=1.8,
+    e2e_ds=1.4,
+)
 SPECS = published("othello-v2", SPARSITIES, **SIZE)

@@ -22,6 +22,11 @@ def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequenc
     return {name: coefficients.get(name, ks) for name in sparse}
 
 
+def further(sparsities: Mapping[str, Sequence[float]], **values: float) -> dict[str, Sequence[float]]:
+    """The same sparsities, and one more for the variants that are named."""
+    return {**sparsities, **{name: (*sparsities[name], value) for name, value in values.items()}}
+
+
 def published(task: str, sparsities: Mapping[str, Sequence[float]], **settings: Any) -> tuple[Spec, ...]:
     """The runs of a published table: three seeds of each, the first of all before the second of any, and TopK once
     more with an end of KL fine-tuning.
