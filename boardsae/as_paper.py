@@ -4,7 +4,6 @@ Chess has the board and 14 concepts of strategy. Of these every one has its own 
 mean over its squares, and the score is the mean over concepts.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from boardsae.features import Features
 from boardsae.metrics import METRICS, paper, supervised
 from boardsae.metrics.cells import absent, number, summed
 from boardsae.metrics.counting import Counts
-from boardsae.metrics.detectors import by_game
+from boardsae.metrics.detectors import Choice, by_game
 
 BARE = {"low": None, "high": None, "split": "report", "reason": None}
 
@@ -70,7 +69,7 @@ def of_board(
         ("coverage_paper@1", scores.by_code, factor),
         ("coverage_text@1", scores.by_text, 1.0),
     ):
-        table = detected(features, choice.active, train, board.columns)
+        table = detected(features, choice, train, board.columns)
         metrics[name] = summed(table, lambda s, share=share: share * supervised.coverage(s), "train")
     rebuilt = reconstruction(features, own, board, report)
     tables["paper_rebuilt"] = by_games(rebuilt, report)
@@ -91,7 +90,7 @@ def of_strategy(
     for concept in concepts:
         own = counts.of(concept.columns)
         choice = paper.coverage(own, len(concept.columns)).by_code
-        found.append(detected(features, choice.active, train, concept.columns))
+        found.append(detected(features, choice, train, concept.columns))
         rebuilt.append(by_games(reconstruction(features, own, concept, report), report))
     ends = np.cumsum([table.shape[1] for table in found])[:-1]
 
@@ -105,14 +104,9 @@ def of_strategy(
     )
 
 
-def detected(
-    features: Features,
-    active: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    part: Part,
-    columns: np.ndarray,
-) -> np.ndarray:
+def detected(features: Features, choice: Choice, part: Part, columns: np.ndarray) -> np.ndarray:
     """(game, predicate, 3) of detectors on the games that they were chosen on."""
-    said = np.concatenate([active(f, features.maxima) for f, _ in features.blocks(part.x)])
+    said = np.concatenate([choice.active(codes, features.maxima) for codes, _ in features.blocks(part.x)])
     return by_game(said, part.truth.of(columns)[:], part.starts)
 
 
@@ -121,8 +115,8 @@ def reconstruction(
 ) -> paper.Reconstruction:
     rebuilt, stands_for = paper.Reconstruction(concept.squares), paper.labels(counts)
     held = report.truth.of(concept.columns)
-    for f, some in features.blocks(report.x):
-        rebuilt.add(f, features.maxima, stands_for, held[some])
+    for codes, some in features.blocks(report.x):
+        rebuilt.add(codes, features.maxima, stands_for, held[some])
     return rebuilt
 
 

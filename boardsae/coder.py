@@ -1,12 +1,13 @@
 """Anything with encode and decode, and what is asked of it before it is scored."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from boardsae.metrics.codes import Codes, codes_of
 
 ROWS = 8192  # encoded at once
 DENSE = 0.25  # the share of features above which remembering costs more than encoding again
@@ -26,7 +27,7 @@ class Checked:
 
     def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
         self.coder, self.d = coder, x.shape[1]
-        self.known: dict[tuple[int, int], Sparse] = {}
+        self.known: dict[tuple[int, int], Codes] = {}
         self.room = REMEMBERED
         some = x[:: max(1, len(x) // 256)][:256]
         together = self.encode(some)
@@ -51,17 +52,20 @@ class Checked:
             raise ValueError("expected features that are numbers, got values that are not finite")
         return f
 
-    def encode_once(self, x: Tensor) -> Tensor:
-        """What encode gives, remembered by its values that are not 0: a score reads the same rows many times."""
+    def codes(self, x: Tensor) -> Codes:
+        """What encode gives, remembered: a score reads the same rows many times."""
         key = x.data_ptr(), len(x)
-        if key in self.known:
-            return self.known[key].dense()
-        f = self.encode(x)
-        places = f.flatten().nonzero()[:, 0]
-        self.room -= 8 * len(places)
-        if len(places) < DENSE * f.numel() and self.room > 0:
-            self.known[key] = Sparse(f.shape, places.int(), f.flatten()[places])
-        return f
+        if (known := self.known.get(key)) is not None:
+            return known
+        codes = codes_of(self.encode(x).numpy())
+        if len(codes.feature) < DENSE * len(x) * codes.features and codes.bytes < self.room:
+            self.room -= codes.bytes
+            self.known[key] = codes
+        return codes
+
+    def encode_once(self, x: Tensor) -> Tensor:
+        """The same as an array."""
+        return torch.from_numpy(self.codes(x).dense())
 
     @torch.no_grad()
     def decode(self, f: Tensor, x: Tensor) -> Tensor:
@@ -84,22 +88,11 @@ def answered(verb: Callable[[Tensor], Any], given: Tensor) -> Tensor:
         ) from error
 
 
-class Sparse(NamedTuple):
-    shape: torch.Size
-    places: Int[Tensor, " value"]  # in the flattened array
-    values: Float[Tensor, " value"]
-
-    def dense(self) -> Tensor:
-        f = torch.zeros(self.shape.numel())
-        f[self.places] = self.values
-        return f.view(self.shape)
-
-
 def slices(rows: int) -> list[slice]:
     return [slice(first, min(first + ROWS, rows)) for first in range(0, rows, ROWS)]
 
 
-def blocks(coder: Checked, x: Float[Tensor, "row d"]) -> Iterator[np.ndarray]:
-    """Features of some rows at a time."""
+def blocks(coder: Checked, x: Float[Tensor, "row d"]) -> Iterator[tuple[Codes, slice]]:
+    """Features of some rows at a time, and which rows."""
     for some in slices(len(x)):
-        yield coder.encode_once(x[some]).numpy()
+        yield coder.codes(x[some]), some

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae.coder import Checked, blocks, slices
-from boardsae.metrics.counting import LANE, LEVELS, Counts, codes_of, count
+from boardsae.coder import Checked, blocks
+from boardsae.metrics.codes import Codes
+from boardsae.metrics.counting import LANE, LEVELS, Counts, count
 from games import Facts
 
 TABLE = 2**28  # bytes of a table (feature, level, predicate)
@@ -19,16 +20,15 @@ class Features:
         """Every feature's maximum is that of a sample; of features never above 0, its size, as in the paper's code."""
         self.coder = coder
         top = np.full(coder.features, -np.inf, np.float32)
-        for f in blocks(coder, sample):
-            top = np.maximum(top, f.max(0))
+        for codes, _ in blocks(coder, sample):
+            top = np.maximum(top, codes.highest())
         self.maxima = np.abs(top)
 
-    def blocks(self, x: Float[Tensor, "row d"]) -> Iterator[tuple[np.ndarray, slice]]:
-        """Features of some rows at a time, and which rows."""
-        yield from zip(blocks(self.coder, x), slices(len(x)), strict=True)
+    def blocks(self, x: Float[Tensor, "row d"]) -> Iterator[tuple[Codes, slice]]:
+        return blocks(self.coder, x)
 
     def counts(self, x: Float[Tensor, "row d"], truth: Facts | np.ndarray) -> Counts:
-        return count(((codes_of(f), truth[some]) for f, some in self.blocks(x)), self.maxima)
+        return count(((codes, truth[some]) for codes, some in self.blocks(x)), self.maxima)
 
     def together(self, predicates: int, rows: int) -> int:
         """How many of some predicates are counted in one pass."""

@@ -88,22 +88,17 @@ def of_group(
 def fired_by_ply(evidence: Evidence, features: Features) -> Counts:
     """Counts in which the plies stand for predicates."""
     select = evidence.select
-    return features.counts(select.x, at_ply(evidence))
-
-
-def at_ply(evidence: Evidence) -> np.ndarray:
-    return np.arange(evidence.plies) == evidence.select.ply[:, None]
+    return features.counts(select.x, np.arange(evidence.plies) == select.ply[:, None])
 
 
 def of_all(evidence: Evidence, features: Features, fired: Counts) -> Judged:
     """Every predicate, some at a time."""
     select, report, found = evidence.select, evidence.report, []
-    at = at_ply(evidence)
     for some in features.columns(len(evidence.columns), len(select.x)):
         held = select.truth.of(some)
         counts = features.counts(select.x, held)
         choice = best_by_f1(counts)
-        by_phi = chance.best_by_phi(counts, chance.by_ply(fired, at, held[:]))
+        by_phi = chance.best_by_phi(counts, chance.by_ply(fired, select.ply, held[:]))
         active, active_phi = verdicts(evidence, features, (choice, by_phi))
         truth = report.truth.of(some)[:]
         moments = chance.moments(active_phi, truth, report.ply, report.starts)
@@ -119,8 +114,8 @@ def of_all(evidence: Evidence, features: Features, fired: Counts) -> Judged:
 def verdicts(evidence: Evidence, features: Features, choices: tuple[Choice, ...]) -> list[np.ndarray]:
     """What each set of detectors says of every report row: (row, predicate)."""
     pieces = [
-        [choice.active(f, features.maxima) for choice in choices]
-        for f, _ in features.blocks(evidence.report.x)
+        [choice.active(codes, features.maxima) for choice in choices]
+        for codes, _ in features.blocks(evidence.report.x)
     ]
     return [np.concatenate(each) for each in zip(*pieces, strict=True)]
 
@@ -131,13 +126,15 @@ def rebuilt(evidence: Evidence, features: Features) -> np.ndarray:
     held = select.truth.of(evidence.board)
     stands_for = supervised.precise(features.counts(select.x, held))
     sums = np.zeros((len(LEVELS), 3))
-    for f, some in features.blocks(select.x):
+    for codes, some in features.blocks(select.x):
         truth = held[some]
         for level in range(len(LEVELS) - 1):
-            said = supervised.rebuilt(f, features.maxima, stands_for, level)
+            said = supervised.rebuilt(codes, features.maxima, stands_for, level)
             sums[level] += (said & truth).sum(), said.sum(), truth.sum()
     best = int(supervised.pooled_f1(sums).argmax())
-    pieces = [supervised.rebuilt(f, features.maxima, stands_for, best) for f, _ in features.blocks(report.x)]
+    pieces = [
+        supervised.rebuilt(codes, features.maxima, stands_for, best) for codes, _ in features.blocks(report.x)
+    ]
     return supervised.pooled(np.concatenate(pieces), report.truth.of(evidence.board)[:], report.starts)
 
 
@@ -160,7 +157,7 @@ def null_choices(
     size = features.coder.features * len(LEVELS) * predicates * 4
     permutations = int(np.clip(NULL_BYTES // size, 2, PERMUTATIONS))
     truth = held[:]
-    by_ply = chance.by_ply(fired, at_ply(evidence), truth)  # permuted within plies: the same sums
+    by_ply = chance.by_ply(fired, select.ply, truth)  # permuted within plies: the same sums
     each = max(1, min(TABLE // size, CELLS // (rows * predicates)))
     for first in range(0, permutations, each):
         seeds = range(first, min(first + each, permutations))

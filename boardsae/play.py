@@ -16,7 +16,7 @@ from boardsae.data import Dataset
 from games.core import Game
 
 AT_ONCE = 128  # games in one pass, fewer where there are many tokens to choose from
-LOGITS = 2**24  # in one pass
+LOGITS = 2**20  # in one pass: they stay near the core
 
 
 class Batch(NamedTuple):

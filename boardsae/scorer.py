@@ -37,11 +37,14 @@ class Scorer:
         self.evidence = evidence
         self._ceiling: Ceiling | None = None
         self._ablations: Tensor | None = None
+        self._random_steering: float | None = None
 
     def prepare(self) -> None:
         """What is made once, so that several subjects can be scored at the same time."""
         self.evidence.read()
         self.ceiling()
+        if self.evidence.site == "residual":
+            self.random_steering()
 
     def share(self, other: "Scorer") -> None:
         """Takes the probes' ceiling from another scorer of the same games."""
@@ -152,20 +155,29 @@ class Scorer:
             metrics["max_cosine@1"] = metrics["steering@1"] = absent(why)
             return
         metrics["max_cosine@1"] = {"value": geometry.max_cosines(directions[alive]).mean().item(), **BARE}
+        own, random = self.steering(directions[geometry.some(alive)]), self.random_steering()
+        ratio = own / random
+        metrics["steering@1"] = {
+            "value": ratio.median().item(),
+            **BARE,
+            "p90": ratio.quantile(0.9).item(),
+            "above_random": (own > random).float().mean().item(),
+            "features": len(own),
+        }
+
+    def steering(self, directions: Tensor) -> Tensor:
+        """The KL that each direction causes."""
+        evidence = self.evidence
         games, width = min(geometry.GAMES, evidence.report.games), evidence.report.tokens.shape[1]
         some, at = evidence.reported.of(0, games)
         x = some.placed(evidence.reported.x[at], games, width)
         live = some.placed(torch.ones(len(some.game), 1), games, width)[..., 0] > 0
         spread = (evidence.report.x - evidence.mean).square().sum(1).mean().sqrt().item()
-        push = geometry.PUSH * spread
-        steer = lambda pushed: geometry.steering(evidence.model, evidence.layer, x, live, pushed, push)  # noqa: E731
-        own = steer(directions[geometry.some(alive)])
-        random = steer(geometry.random_directions(directions.shape[1]))
-        ratio = own / random.median()
-        metrics["steering@1"] = {
-            "value": ratio.median().item(),
-            **BARE,
-            "p90": ratio.quantile(0.9).item(),
-            "above_random": (own > random.median()).float().mean().item(),
-            "features": len(own),
-        }
+        return geometry.steering(evidence.model, evidence.layer, x, live, directions, geometry.PUSH * spread)
+
+    def random_steering(self) -> float:
+        """The KL that the median random direction causes, whatever the subject."""
+        if self._random_steering is None:
+            random = geometry.random_directions(self.evidence.report.x.shape[1])
+            self._random_steering = self.steering(random).median().item()
+        return self._random_steering

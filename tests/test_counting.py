@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from boardsae.metrics.counting import LANE, LEVELS, codes_of, count
+from boardsae.metrics.codes import codes_of
+from boardsae.metrics.counting import LANE, LEVELS, count
 
 
 def brute_force(f, maxima, truth):
@@ -54,13 +55,6 @@ def test_more_predicates_than_are_added_at_once_and_features_without_a_maximum()
     hits, fired = brute_force(f, maxima, truth)
     assert (counts.hits == hits).all()
     assert (counts.fired == fired).all()
-
-
-def test_codes_keep_negative_values_and_drop_zeros():
-    codes = codes_of(np.array([[0, -2, 3], [0, 0, 0]], np.float32))
-    assert codes.row.tolist() == [0, 0]
-    assert codes.feature.tolist() == [1, 2]
-    assert codes.value.tolist() == [-2, 3]
 
 
 def test_nothing_to_count():

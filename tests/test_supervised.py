@@ -6,7 +6,8 @@ import pytest
 import games
 from boardsae.activations import scored_rows
 from boardsae.metrics import bootstrap, chance, paper, supervised
-from boardsae.metrics.counting import LEVELS, codes_of, count
+from boardsae.metrics.codes import codes_of
+from boardsae.metrics.counting import LEVELS, count
 from boardsae.metrics.detectors import Choice, best_by_f1, by_game, f1
 from games.core import Transcripts, predicates
 
@@ -36,11 +37,11 @@ def cov_x(boards, codes, ceiling=1.0):
 
     def chosen(held):
         counts = count([(codes_of(f), held)], maxima)
-        at = np.arange(32) == ply[:, None]
-        return chance.best_by_phi(counts, chance.by_ply(count([(codes_of(f), at)], maxima), at, held))
+        plies = count([(codes_of(f), np.arange(32) == ply[:, None])], maxima)
+        return chance.best_by_phi(counts, chance.by_ply(plies, ply, held))
 
     def phi(choice, held):
-        return chance.phi(chance.moments(choice.active(f_2, maxima), held, ply_2, starts).sum(0))
+        return chance.phi(chance.moments(choice.active(codes_of(f_2), maxima), held, ply_2, starts).sum(0))
 
     null = [
         phi(chosen(truth[chance.exchanged(game, ply, s)]), truth_2[chance.exchanged(game_2, ply_2, s)])
@@ -137,9 +138,34 @@ def test_detectors_are_chosen_and_judged_as_by_hand(boards):
             for a in [f[:, i] > np.float32(share * maxima[i])]
         )
         assert (choice.feature[predicate], choice.level[predicate]) == (-best[1], -best[2])
-    table = by_game(choice.active(f, maxima), truth[:, :3], starts)
+    table = by_game(choice.active(codes_of(f), maxima), truth[:, :3], starts)
     assert (table.sum(0)[:, 2] == truth[:, :3].sum(0)).all()
     assert supervised.coverage(table.sum(0)) == pytest.approx(f1(*table.sum(0).T.astype(float)).mean())
+
+
+def test_detectors_by_phi_are_those_of_a_brute_force(boards):
+    truth, ply, *_ = boards[0]
+    truth, random = truth[:, [0, 5, 14, 36, 41]], np.random.default_rng(4)
+    f = np.concatenate([truth, random.random((len(truth), 3)) < 0.3], axis=1).astype(np.float32)
+    f *= random.random(f.shape, np.float32) * (random.random(f.shape) < 0.8)
+    f[:, 2] = 0  # never above anything
+    maxima = f.max(0)
+    plies = count([(codes_of(f), np.arange(32) == ply[:, None])], maxima)
+    choice = chance.best_by_phi(count([(codes_of(f), truth)], maxima), chance.by_ply(plies, ply, truth))
+
+    def within_ply(values):
+        return values - sum((ply == p)[:, None] * values[ply == p].mean(0) for p in np.unique(ply))
+
+    for predicate, y in enumerate(within_ply(truth.astype(float)).T):
+        found = {}
+        for i in range(f.shape[1]):
+            for level, share in enumerate(LEVELS):
+                a = within_ply((f[:, [i]] > np.float32(share * maxima[i])).astype(float))[:, 0]
+                norm = np.sqrt((a @ a) * (y @ y))
+                found[i, level] = a @ y / norm if norm > 1e-6 else 0.0
+        chosen = found[choice.feature[predicate], choice.level[predicate]]
+        assert chosen == pytest.approx(max(found.values()), abs=1e-6)
+        assert chosen > 0.2 or predicate == 2
 
 
 def test_the_truth_rebuilds_the_board_and_noise_does_not(boards):
@@ -147,7 +173,7 @@ def test_the_truth_rebuilds_the_board_and_noise_does_not(boards):
     for f, expected in ((truth.astype(np.float32), 1.0), (np.random.default_rng(0).random(truth.shape), 0.0)):
         f = f.astype(np.float32)
         stands_for = supervised.precise(count([(codes_of(f), truth)], f.max(0)))
-        said = supervised.rebuilt(f, f.max(0), stands_for, 0)
+        said = supervised.rebuilt(codes_of(f), f.max(0), stands_for, 0)
         score = supervised.pooled_f1(supervised.pooled(said, truth, starts).sum(0))
         assert score == pytest.approx(expected, abs=0.02)  # rare squares are never surely precise
 
@@ -157,7 +183,7 @@ def test_what_features_say_together_is_what_each_says():
     f = np.where(random.random((50, 9)) < 0.4, random.random((50, 9)), 0).astype(np.float32)
     stands_for, maxima = random.random((len(LEVELS), 9, 130)) < 0.05, f.max(0)
     for level in (0, 5):
-        said = supervised.rebuilt(f, maxima, stands_for, level)
+        said = supervised.rebuilt(codes_of(f), maxima, stands_for, level)
         for row in range(50):
             active = f[row] > (LEVELS[level] * maxima).astype(np.float32)
             assert said[row].tolist() == stands_for[level][active].any(0).tolist()
@@ -211,7 +237,7 @@ def test_the_papers_numbers_are_those_of_a_brute_force(boards):
     counts = count([(codes_of(f), truth)], maxima)
     scores = paper.coverage(counts, 9)
     rebuilt = paper.Reconstruction(squares)
-    rebuilt.add(f_2, maxima, paper.labels(counts), truth_2)
+    rebuilt.add(codes_of(f_2), maxima, paper.labels(counts), truth_2)
     coverage, reconstruction = brute_paper(f, maxima, truth, f_2, truth_2, squares)
     assert scores.code == pytest.approx(coverage / 9)
     assert rebuilt.code() == pytest.approx(reconstruction)
@@ -241,7 +267,7 @@ def test_draws_are_sums_of_games_drawn_with_repetition():
 def test_a_choice_reads_its_own_features():
     f = np.array([[1, 5], [2, 0]], np.float32)
     choice = Choice(np.array([1, 0, 0]), np.array([0, 0, 5]))
-    assert choice.active(f, np.array([2, 5], np.float32)).tolist() == [
+    assert choice.active(codes_of(f), np.array([2, 5], np.float32)).tolist() == [
         [True, True, False],
         [False, True, True],
     ]

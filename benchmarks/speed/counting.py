@@ -19,7 +19,8 @@ import torch
 
 import games
 from benchmarks import pages
-from boardsae.metrics.counting import LEVELS, Codes, codes_of, count
+from boardsae.metrics.codes import Codes, codes_of
+from boardsae.metrics.counting import LEVELS, count
 from games.core import Transcripts
 
 GAMES, FEATURES, ACTIVE, BLOCK = 1000, 4096, 50, 16384

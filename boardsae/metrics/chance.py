@@ -27,27 +27,39 @@ class ByPly(NamedTuple):
     positives: np.ndarray  # (ply, predicate)
 
 
-def by_ply(plies: Counts, at: np.ndarray, truth: np.ndarray) -> ByPly:
-    """From counts in which the plies stand for predicates; `at` (row, ply) says which a row is."""
+def by_ply(plies: Counts, ply: np.ndarray, truth: np.ndarray) -> ByPly:
+    """From counts in which the plies stand for predicates."""
     fired = plies.hits.transpose(2, 0, 1).astype(np.float32)
-    return ByPly(at.sum(0), fired, at.T.astype(np.float32) @ truth.astype(np.float32))
+    held = np.ascontiguousarray(truth).view(np.uint8)
+    return ByPly(plies.positives, fired, _by_ply(held, ply, len(fired)).astype(np.float32))
 
 
 def best_by_phi(counts: Counts, by_ply: ByPly) -> Choice:
     """The feature and threshold of highest within-ply phi for every predicate."""
-    n = np.maximum(by_ply.rows, 1).astype(np.float64)
+    n = np.maximum(by_ply.rows, 1).astype(np.float64)[:, None]
     fired = by_ply.fired.reshape(len(n), -1)  # (ply, cell)
-    spread_fired = (fired * (1 - fired / n[:, None])).sum(0)
-    features, levels = [], []
-    for first in range(0, counts.hits.shape[2], AT_ONCE):
-        positives = by_ply.positives[:, first : first + AT_ONCE]
-        spread = np.sqrt(np.outer(spread_fired, (positives * (1 - positives / n[:, None])).sum(0)))
-        hits = counts.hits[:, :, first : first + AT_ONCE].reshape(len(spread_fired), -1)
-        excess = hits - (fired / n[:, None]).T @ positives
-        best = np.divide(excess, spread, out=np.zeros_like(excess), where=spread > 1e-6).argmax(0)
-        features.append(best // len(LEVELS))
-        levels.append(best % len(LEVELS))
-    return Choice(np.concatenate(features), np.concatenate(levels))
+    share, spread_fired = fired / n, (fired * (1 - fired / n)).sum(0)
+    best = np.zeros(counts.hits.shape[2], np.int64)
+    for first in range(0, len(best), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        positives, hits = by_ply.positives[:, some], counts.hits[:, :, some]
+        spread_held = (positives * (1 - positives / n)).sum(0)
+        _highest(
+            hits.reshape(len(spread_fired), -1), share.T @ positives, spread_fired, spread_held, best[some]
+        )
+    return Choice(*np.divmod(best, len(LEVELS)))
+
+
+@kernel
+def _highest(hits, expected, spread_fired, spread_held, best):
+    """The cell of highest phi, the first of equals, without an array of phis."""
+    top = np.full(len(best), -np.inf)
+    for cell in range(len(hits)):
+        for p in range(len(best)):
+            spread = np.sqrt(spread_fired[cell] * spread_held[p])
+            found = (hits[cell, p] - expected[cell, p]) / spread if spread > 1e-6 else 0.0
+            if found > top[p]:
+                top[p], best[p] = found, cell
 
 
 def moments(active: np.ndarray, truth: np.ndarray, ply: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -11,21 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boardsae.metrics.codes import Codes
 from games.bits import kernel
 
 LEVELS = np.arange(0, 1.1, 0.1).astype(np.float32)  # shares of a feature's maximum, as in the paper of 2024
 FULL = 255  # rows that a byte can count
 LANE = 192  # predicates that are added at once: three lines of the cache
-
-
-class Codes(NamedTuple):
-    """The activations of a block of rows that are not 0."""
-
-    row: np.ndarray  # int32
-    feature: np.ndarray  # int32
-    value: np.ndarray  # float32
-    rows: int
-    features: int
 
 
 class Counts(NamedTuple):
@@ -40,15 +31,6 @@ class Counts(NamedTuple):
         """The same of some predicates."""
         hits = self.hits[:, :, predicates]
         return self._replace(hits=hits, positives=self.positives[predicates])
-
-
-def codes_of(f: np.ndarray) -> Codes:
-    """From features (row, feature); negative ones of dense dictionaries count as not 0."""
-    f = np.ascontiguousarray(f, np.float32)
-    size = int(np.count_nonzero(f))
-    row, feature, value = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.float32)
-    _gather(f, row, feature, value)
-    return Codes(row, feature, value, *f.shape)
 
 
 def count(
@@ -78,25 +60,15 @@ def count(
     return total
 
 
-@kernel
-def _gather(f, row, feature, value):
-    at = 0
-    for i in range(f.shape[0]):
-        for j in range(f.shape[1]):
-            if f[i, j] != 0:
-                row[at], feature[at], value[at] = i, j, f[i, j]
-                at += 1
-
-
 def _sorted_by_cell(codes: Codes, maxima: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of each cell feature * levels + level, one after the other, and where each cell starts."""
     cells = codes.features * len(levels)
-    cell = np.empty(len(codes.row), np.int32)
+    cell = np.empty(len(codes.feature), np.int32)
     starts = np.zeros(cells + 1, np.int64)
     _bin(codes.feature, codes.value, maxima, levels, cell, starts)
     np.cumsum(starts, out=starts)
     rows = np.empty(starts[-1], np.int32)
-    _place(codes.row, cell, starts[:-1].copy(), rows)
+    _place(codes.starts, cell, starts[:-1].copy(), rows)
     return rows, starts
 
 
@@ -118,11 +90,12 @@ def _bin(feature, value, maxima, levels, cell, starts):
 
 
 @kernel
-def _place(row, cell, next_free, rows):
-    for i in range(len(row)):
-        if cell[i] >= 0:
-            rows[next_free[cell[i]]] = row[i]
-            next_free[cell[i]] += 1
+def _place(starts, cell, next_free, rows):
+    for row in range(len(starts) - 1):
+        for i in range(starts[row], starts[row + 1]):
+            if cell[i] >= 0:
+                rows[next_free[cell[i]]] = row
+                next_free[cell[i]] += 1
 
 
 def _in_lanes(truth: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boardsae.metrics.codes import Codes
 from boardsae.metrics.counting import LEVELS, Counts
 from games.bits import kernel
 
@@ -21,11 +22,9 @@ class Choice(NamedTuple):
     feature: np.ndarray  # (predicate)
     level: np.ndarray  # (predicate) index into LEVELS
 
-    def active(self, f: np.ndarray, maxima: np.ndarray) -> np.ndarray:
+    def active(self, codes: Codes, maxima: np.ndarray) -> np.ndarray:
         """Where each predicate's detector says yes: (row, predicate)."""
-        said = np.empty((len(f), len(self.feature)), bool)
-        _compare(f, self.feature, (LEVELS[self.level] * maxima[self.feature]).astype(np.float32), said)
-        return said
+        return codes.above(self.feature, LEVELS[self.level] * maxima[self.feature])
 
 
 def f1(hits: np.ndarray, fired: np.ndarray, positives: np.ndarray) -> np.ndarray:
@@ -42,13 +41,21 @@ def in_parts(counts: Counts) -> Iterator[Counts]:
 
 def best_by_f1(counts: Counts) -> Choice:
     """The feature and threshold of highest F1 for every predicate."""
-    features, levels = [], []
-    for some in in_parts(counts):
-        scores = f1(some.hits, some.fired[:, :, None], some.positives)
-        best = scores.reshape(-1, scores.shape[2]).argmax(0)
-        features.append(best // len(LEVELS))
-        levels.append(best % len(LEVELS))
-    return Choice(np.concatenate(features), np.concatenate(levels))
+    best = np.zeros(counts.hits.shape[2], np.int64)
+    _highest(counts.hits.reshape(-1, len(best)), counts.fired.reshape(-1), counts.positives, best)
+    return Choice(*np.divmod(best, len(LEVELS)))
+
+
+@kernel
+def _highest(hits, fired, positives, best):
+    """The cell of highest F1, the first of equals, without an array of F1s."""
+    top = np.full(len(best), -1.0)
+    for cell in range(len(hits)):
+        for p in range(len(best)):
+            both = fired[cell] + positives[p]
+            found = 2.0 * hits[cell, p] / both if both > 0 else 0.0
+            if found > top[p]:
+                top[p], best[p] = found, cell
 
 
 def by_game(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -57,13 +64,6 @@ def by_game(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.nda
     sums = np.zeros((len(starts), 3, truth.shape[1]), np.int32)
     _add(active.view(np.uint8), truth.view(np.uint8), np.append(starts, len(truth)), sums)
     return sums.transpose(0, 2, 1)
-
-
-@kernel
-def _compare(f, feature, above, said):
-    for row in range(f.shape[0]):
-        for p in range(len(feature)):
-            said[row, p] = f[row, feature[p]] > above[p]
 
 
 @kernel

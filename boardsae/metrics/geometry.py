@@ -38,11 +38,12 @@ def steering(
 ) -> Float[Tensor, " feature"]:
     """Mean KL(model || steered model) as `push` times a unit direction is added everywhere (after Olmo et al. 2024)."""
     log_p = model.tail(x, layer).log_softmax(-1)
+    p = log_p.exp()
     unit = torch.nn.functional.normalize(directions, dim=1)
     effects = []
     for direction in unit:
         log_q = model.tail(x + push * direction, layer).log_softmax(-1)
-        effects.append((log_p.exp() * (log_p - log_q)).sum(-1)[live].mean())
+        effects.append((p * (log_p - log_q)).sum(-1)[live].mean())
     return torch.stack(effects) if effects else torch.zeros(0)
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boardsae.metrics.codes import Codes
 from boardsae.metrics.counting import LEVELS, Counts
 from boardsae.metrics.detectors import Choice, f1, in_parts
 from boardsae.metrics.supervised import rebuilt
@@ -74,11 +75,11 @@ class Reconstruction:
         self.boards: list[np.ndarray] = []  # (level, row, 3) hits, said, true
         self.strict = np.zeros((TRIED, 3))
 
-    def add(self, f: np.ndarray, maxima: np.ndarray, stands_for: np.ndarray, truth: np.ndarray) -> None:
+    def add(self, codes: Codes, maxima: np.ndarray, stands_for: np.ndarray, truth: np.ndarray) -> None:
         held = truth.view(bool)
         each = []
         for level in range(TRIED):
-            said = rebuilt(f, maxima, stands_for, level)
+            said = rebuilt(codes, maxima, stands_for, level)
             each.append(np.stack([(said & held).sum(1), said.sum(1), held.sum(1)], axis=1))
             self.strict[level] += self.by_square(said, held)
         self.boards.append(np.stack(each))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boardsae.metrics.codes import Codes
 from boardsae.metrics.counting import LEVELS, Counts
 from boardsae.metrics.detectors import f1, in_parts
 from games.bits import kernel
@@ -75,25 +76,25 @@ def precise(counts: Counts) -> np.ndarray:
     return np.concatenate(parts, axis=2).transpose(1, 0, 2)
 
 
-def rebuilt(f: np.ndarray, maxima: np.ndarray, labels: np.ndarray, level: int) -> np.ndarray:
+def rebuilt(codes: Codes, maxima: np.ndarray, labels: np.ndarray, level: int) -> np.ndarray:
     """(row, predicate): some feature that is active at the level stands for the predicate."""
-    predicates = labels.shape[2]
-    used = np.flatnonzero(labels[level].any(1))
-    padded = np.zeros((len(used), -(-predicates // 64) * 64), bool)
-    padded[:, :predicates] = labels[level][used]
+    features, predicates = labels.shape[1:]
+    padded = np.zeros((features, -(-predicates // 64) * 64), bool)
+    padded[:, :predicates] = labels[level]
     words = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
-    said = np.zeros((len(f), words.shape[1]), np.uint64)
-    _say(f, used, (LEVELS[level] * maxima[used]).astype(np.float32), words, said)
+    least = np.where(labels[level].any(1), LEVELS[level] * maxima, np.inf).astype(np.float32)
+    said = np.zeros((codes.rows, words.shape[1]), np.uint64)
+    _say(codes.starts, codes.feature, codes.value, least, words, said)
     return np.unpackbits(said.view(np.uint8), axis=1, count=predicates, bitorder="little").view(bool)
 
 
 @kernel
-def _say(f, used, above, words, said):
-    for i in range(len(f)):
-        for j in range(len(used)):
-            if f[i, used[j]] > above[j]:
+def _say(starts, feature, value, least, words, said):
+    for row in range(len(said)):
+        for i in range(starts[row], starts[row + 1]):
+            if value[i] > least[feature[i]]:
                 for word in range(words.shape[1]):
-                    said[i, word] |= words[j, word]
+                    said[row, word] |= words[feature[i], word]
 
 
 def pooled(active: np.ndarray, truth: np.ndarray, starts: np.ndarray) -> np.ndarray:
