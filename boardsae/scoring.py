@@ -109,8 +109,11 @@ def side_by_side(make: Callable[[Each], Made], waiting: Sequence[Each]) -> Gener
     torch.set_num_threads(1)
     try:
         yield from pool.map(make, waiting)
+    except KeyboardInterrupt:
+        say("stopping as soon as what has begun is scored; the same command goes on")
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C only those that have begun are waited for
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
 
 
