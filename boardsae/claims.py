@@ -1,9 +1,9 @@
 """The papers' claims put to the test: two groups of runs at equal L0, the effect, its interval, a verdict.
 
 A claim says that one group's metric is higher or lower than another's, or a certain share of it. The effect is paired:
-both groups are read at the same L0s, seed by seed, where both were measured; a seed's effect is its mean over these
-L0s, and the interval is that of Student's t over seeds. All runs are scored on the same games. The intervals are not
-corrected for how many claims there are.
+both groups are read at the same L0s (or at the same loss, where the paper does), seed by seed, where both were
+measured; a seed's effect is its mean over these, and the interval is that of Student's t over seeds. All runs are
+scored on the same games. The intervals are not corrected for how many claims there are.
 """
 
 import math
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from boardsae import entries, files, records
 from boardsae.entries import L0, Entry, settings
-from boardsae.frontier import read_at
+from boardsae.frontier import read_at, t95
+from boardsae.metrics import METRICS
 from boardsae.records import Found
 from boardsae.tables import Table, markdown
 
 AT = (10.0, 20.0, 40.0, 80.0)
-T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # two-sided 95% by degrees of freedom
 VERDICTS = (
     "fails",
     "cannot tell",
@@ -45,7 +45,8 @@ class Claim(NamedTuple):
     metrics: tuple[str, ...]
     direction: int  # 1: higher than theirs, -1: lower
     share: float | None = None  # lower than this share of theirs, for claims that say how much
-    at: tuple[float, ...] = AT
+    over: str = L0  # the metric in which both groups are to be alike
+    at: tuple[float, ...] = AT  # the values of it at which they are read
 
 
 class Verdict(NamedTuple):
@@ -57,9 +58,10 @@ class Verdict(NamedTuple):
     low: float | None = None
     high: float | None = None
     seeds: int = 0
-    at: tuple[float, ...] = ()  # the L0s that both groups reach
+    at: tuple[float, ...] = ()  # where both groups were measured
 
 
+OURS = "ours, after "  # what the paper does not say in these words or metrics
 P_ANNEAL = "Karvonen et al. 2024"
 CHOICE = "Ayonrinde 2024"
 E2E = "Braun et al. 2024"
@@ -67,10 +69,17 @@ GRADIENT = "Olmo et al. 2025"
 OLD, NEW = ("coverage_paper", "reconstruction_paper"), ("coverage", "cov_x", "reconstruction")
 STANDARD, TOPK, LOCAL = Group("standard"), Group("topk"), Group("local")
 UNALIKE = "seed_similarity"
+SAME_LOSS = {
+    "over": "ce_increase",
+    "at": (0.06, 0.12),
+}  # nats; all end-to-end SAEs and local ones reach these
 
 CLAIMS = (
     Claim("p-annealing beats standard on the paper's metrics", P_ANNEAL, Group("p_anneal"), STANDARD, OLD, 1),
-    Claim("p-annealing beats standard on corrected metrics", P_ANNEAL, Group("p_anneal"), STANDARD, NEW, 1),
+    Claim(
+        "p-annealing beats standard on corrected metrics",
+        *(OURS + P_ANNEAL, Group("p_anneal"), STANDARD, NEW, 1),
+    ),
     Claim(
         "p-annealing explains more variance than standard",
         *(P_ANNEAL, Group("p_anneal"), STANDARD, ("explained_variance",), 1),
@@ -84,7 +93,18 @@ CLAIMS = (
         "p-annealing a gated SAE raises coverage",
         *(P_ANNEAL, Group("gated_p_anneal"), Group("gated"), ("coverage_paper", "coverage"), 1),
     ),
-    Claim("TopK beats standard", P_ANNEAL, TOPK, STANDARD, (*OLD, *NEW), 1),
+    Claim(
+        "TopK explains more variance than standard",
+        *("Gao et al. 2024", TOPK, STANDARD, ("explained_variance",), 1),
+    ),
+    Claim(
+        "TopK finds more of the board than standard",
+        f"{OURS}Gao et al. 2024",
+        TOPK,
+        STANDARD,
+        (*OLD, *NEW),
+        1,
+    ),
     Claim(
         "gated SAEs shrink less than standard ones",
         "Rajamanoharan et al. 2024",
@@ -136,8 +156,24 @@ CLAIMS = (
     Claim(
         "e2e+ds costs less than 45% of local's loss", E2E, Group("e2e_ds"), LOCAL, ("ce_increase",), -1, 0.45
     ),
-    Claim("e2e needs fewer features", E2E, Group("e2e"), LOCAL, ("alive",), -1),
-    Claim("e2e+ds needs fewer features", E2E, Group("e2e_ds"), LOCAL, ("alive",), -1),
+    Claim(
+        "e2e loses less of the chance on legal moves than local",
+        *(OURS + E2E, Group("e2e"), LOCAL, ("legal_mass_loss",), -1),
+    ),
+    Claim(
+        "e2e+ds loses less of the chance on legal moves than local",
+        *(OURS + E2E, Group("e2e_ds"), LOCAL, ("legal_mass_loss",), -1),
+    ),
+    Claim(
+        "for the same loss e2e needs fewer features, at a position and in all",
+        *(E2E, Group("e2e"), LOCAL, (L0, "alive"), -1),
+        **SAME_LOSS,
+    ),
+    Claim(
+        "for the same loss e2e+ds needs fewer features, at a position and in all",
+        *(E2E, Group("e2e_ds"), LOCAL, (L0, "alive"), -1),
+        **SAME_LOSS,
+    ),
     Claim("e2e decoders are less alike within", E2E, Group("e2e"), LOCAL, ("max_cosine",), -1),
     Claim("e2e finds other features with another seed", E2E, Group("e2e"), LOCAL, (UNALIKE,), -1),
     Claim(
@@ -157,8 +193,12 @@ CLAIMS = (
         *("Karvonen 2025", Group("topk", {"kl_finetune": 0.1}), TOPK, ("ce_increase",), -1, 0.8),
     ),
     Claim(
+        "KL fine-tuning loses less of the chance on legal moves",
+        *(f"{OURS}Karvonen 2025", Group("topk", {"kl_finetune": 0.1}), TOPK, ("legal_mass_loss",), -1),
+    ),
+    Claim(
         "a trained dictionary beats a frozen one",
-        "Sanity checks for SAEs 2026",
+        "ours, against arXiv 2602.14111",
         TOPK,
         Group("frozen_decoder"),
         NEW,
@@ -173,8 +213,8 @@ CLAIMS = (
         1,
     ),
     Claim(
-        "Matryoshka SAEs cover more than BatchTopK",
-        "Bussmann et al. 2025",
+        "Matryoshka SAEs find more of the board than BatchTopK",
+        f"{OURS}Bussmann et al. 2025",
         Group("matryoshka"),
         Group("batch_topk"),
         NEW,
@@ -200,8 +240,8 @@ def verdicts(found: Found, claim: Claim) -> list[Verdict]:
     assert ours is not None
     assert theirs is not None
     return [
-        measured(claim, current[metric], ours, theirs, current[L0])
-        if metric in current and L0 in current
+        measured(claim, current[metric], ours, theirs, current[claim.over])
+        if metric in current and claim.over in current
         else Verdict(claim, metric, "cannot tell", "no record has the metric")
         for metric in claim.metrics
     ]
@@ -218,31 +258,29 @@ def entry_of(known: Sequence[Entry], group: Group) -> Entry | None:
     return max(mine, key=lambda entry: len(entry.runs), default=None)
 
 
-def measured(claim: Claim, metric: str, ours: Entry, theirs: Entry, l0: str) -> Verdict:
-    a, b = (readings(entry, metric, l0, claim.at) for entry in (ours, theirs))
+def measured(claim: Claim, metric: str, ours: Entry, theirs: Entry, over: str) -> Verdict:
+    a, b = (readings(entry, metric, over, claim.at) for entry in (ours, theirs))
     seeds = sorted(set(a) & set(b))
     at = (
-        tuple(l0 for l0 in claim.at if all(l0 in a[seed] and l0 in b[seed] for seed in seeds))
+        tuple(fixed for fixed in claim.at if all(fixed in a[seed] and fixed in b[seed] for seed in seeds))
         if seeds
         else ()
     )
-    if len(seeds) < 2:
-        return Verdict(
-            claim, metric, "cannot tell", f"{len(seeds)} seeds in both groups; an interval takes two or more"
-        )
+    least = 3 if METRICS[metric].across else 2
+    if len(seeds) < least:
+        why = f"{len(seeds)} seeds in both groups; an interval takes {least} or more"
+        return Verdict(claim, metric, "cannot tell", why)
     if not at:
-        return Verdict(
-            claim, metric, "cannot tell", "no L0 that all runs of both groups reach", seeds=len(seeds)
-        )
+        why = f"no {METRICS[over].title} that all runs of both groups reach"
+        return Verdict(claim, metric, "cannot tell", why, seeds=len(seeds))
     if claim.share is not None and any(
-        values[seed][l0] <= 0 for values in (a, b) for seed in seeds for l0 in at
+        values[seed][fixed] <= 0 for values in (a, b) for seed in seeds for fixed in at
     ):
-        return Verdict(
-            claim, metric, "cannot tell", "a share of nothing or less has no meaning", seeds=len(seeds), at=at
-        )
+        why = "a share of nothing or less has no meaning"
+        return Verdict(claim, metric, "cannot tell", why, seeds=len(seeds), at=at)
     difference = (lambda p, q: p - q) if claim.share is None else (lambda p, q: math.log(p / q))
-    effects = [fmean(difference(a[seed][l0], b[seed][l0]) for l0 in at) for seed in seeds]
-    middle, half = fmean(effects), t95(len(effects)) * stdev(effects) / math.sqrt(len(effects))
+    effects = [fmean(difference(a[seed][fixed], b[seed][fixed]) for fixed in at) for seed in seeds]
+    middle, half = fmean(effects), half_interval(effects, pairs=METRICS[metric].across)
     bound = 0.0 if claim.share is None else math.log(claim.share)
     verdict, why = decided(claim, middle - bound, half, len(seeds))
     figures = [middle, middle - half, middle + half]
@@ -250,18 +288,23 @@ def measured(claim: Claim, metric: str, ours: Entry, theirs: Entry, l0: str) -> 
     return Verdict(claim, metric, verdict, why, middle, low, high, len(seeds), at)
 
 
-def readings(entry: Entry, metric: str, l0: str, at: Sequence[float]) -> dict[int, dict[float, float]]:
-    """By seed and L0, where it was measured."""
+def readings(entry: Entry, metric: str, over: str, at: Sequence[float]) -> dict[int, dict[float, float]]:
+    """By seed and place on the curve, where it was measured."""
     return {
         seed: {fixed: value for fixed in at if (value := read_at(points, fixed).value) is not None}
-        for seed, points in entry.points(metric, l0).items()
+        for seed, points in entry.points(metric, over).items()
     }
 
 
-def t95(seeds: int) -> float:
-    """Student's t for a 95% interval of a mean over so many seeds."""
-    freedom = seeds - 1
-    return T95[freedom - 1] if freedom <= len(T95) else 1.96 + 2.7 / freedom
+def half_interval(effects: Sequence[float], pairs: bool) -> float:
+    """Half of the 95% interval of the mean effect, Student's t over seeds.
+
+    Where a seed's value is the mean over its pairs with the others, every pair counts for two seeds, and their spread
+    is too small: the jackknife's pseudo-values lie 2 (n - 1) / (n - 2) times as far from the mean.
+    """
+    seeds = len(effects)
+    spread = stdev(effects) * (2 * (seeds - 1) / (seeds - 2) if pairs else 1)
+    return t95(seeds - 1) * spread / math.sqrt(seeds)
 
 
 def decided(claim: Claim, beyond: float, half: float, seeds: int) -> tuple[str, str]:
@@ -283,7 +326,8 @@ def page(found: Found) -> str:
         task: [result for claim in CLAIMS for result in verdicts(found.of(task), claim)]
         for task in found.tasks()
     }
-    parts = ["# The papers' claims, tested\n", f"{INTRODUCTION}\n"]
+    counts = {"tests": sum(len(claim.metrics) for claim in CLAIMS), "claims": len(CLAIMS)}
+    parts = ["# The papers' claims, tested\n", f"{INTRODUCTION.format(**counts)}\n"]
     if len(by_task) > 1:
         parts.append(side_by_side(by_task))
     for task, results in by_task.items():
@@ -307,15 +351,18 @@ def side_by_side(by_task: Mapping[str, Sequence[Verdict]]) -> str:
         if len({result.verdict for result in results}) > 1
     ]
     every = len(next(iter(by_task.values())))
-    heading = f"## All tasks: {every - len(rows)} of {every} get the same verdict on each\n"
+    heading = f"## All tasks: {every - len(rows)} of {every} tests get the same verdict on each\n"
     others = Table("The others", ["claim", "metric", *by_task], rows, words=2 + len(by_task))
     return "\n".join([heading, *([markdown([others])] if rows else [])])
 
 
 INTRODUCTION = """Generated by `boardsae claims` from the records in this folder. Two groups of runs are read at the
-same L0s and paired by seed; the effect is the mean difference (for a claim about a share, the ratio) with its 95%
-interval over seeds, Student's t. A claim *holds* if the whole interval lies on its side, *fails* if it lies on the
-other side. Intervals are not corrected for the number of claims: of forty true nulls two would seem to be effects."""
+same L0s (or at the same loss) and paired by seed; the effect is the mean difference (for a claim about a share, the
+ratio) with its 95% interval over seeds, Student's t. A claim *holds* if the whole interval lies on its side, *fails* if
+it lies on the other side. {tests} tests of {claims} claims: metrics of one claim go hand in hand. Intervals are not
+corrected for their number: of forty true nulls two would seem to be effects. What no paper says in these words or
+metrics is called ours. `e2e`, `e2e_ds` and fine-tuned runs are trained on whole games, the runs that they are compared
+with on shuffled positions, so that their effects hold that difference too."""
 
 
 def table(verdict: str, results: Sequence[Verdict]) -> Table:
@@ -325,7 +372,9 @@ def table(verdict: str, results: Sequence[Verdict]) -> Table:
             result.claim.paper,
             f"{result.claim.ours} / {result.claim.theirs}",
             result.metric,
-            ", ".join(f"{l0:g}" for l0 in result.at) or "-",
+            f"{METRICS[result.claim.over + '@1'].title} {', '.join(f'{fixed:g}' for fixed in result.at)}"
+            if result.at
+            else "-",
             effect(result),
             str(result.seeds or "-"),
             result.why or "-",
@@ -334,9 +383,9 @@ def table(verdict: str, results: Sequence[Verdict]) -> Table:
     ]
     return Table(
         verdict.capitalize(),
-        ["claim", "paper", "runs", "metric", "at L0", "effect", "seeds", "why"],
+        ["claim", "paper", "runs", "metric", "at", "effect", "seeds", "why"],
         rows,
-        words=4,
+        words=5,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -92,7 +93,7 @@ def slices(rows: int) -> list[slice]:
     return [slice(first, min(first + ROWS, rows)) for first in range(0, rows, ROWS)]
 
 
-def blocks(coder: Checked, x: Float[Tensor, "row d"]) -> Iterator[tuple[Codes, slice]]:
-    """Features of some rows at a time, and which rows."""
+def blocks(coder: Checked, x: Float[Tensor, "row d"]) -> Iterator[np.ndarray]:
+    """Features of some rows at a time, for metrics that look at all of them."""
     for some in slices(len(x)):
-        yield coder.codes(x[some]), some
+        yield coder.encode_once(x[some]).numpy()

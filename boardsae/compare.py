@@ -2,7 +2,7 @@
 
 A side is one run or several: all runs below a folder. Several are read as one curve a seed, at the L0s that both sides
 reach. Two single runs are compared as they are, and their L0s are said. The interval of one pair of runs is a paired
-bootstrap over games; with seeds, the spread over seeds decides as well.
+bootstrap over games; with seeds, it is the spread over seeds alone that decides, by Welch's t.
 """
 
 import math
@@ -15,12 +15,11 @@ import numpy as np
 
 from boardsae import runs
 from boardsae.files import read_json
-from boardsae.frontier import Point, read_at
+from boardsae.frontier import Point, read_at, t95
 from boardsae.metrics import METRICS, bootstrap, chance, functional, supervised, unsupervised
 from games.core import no_such
 
 POINTS = 5  # L0s at which two curves are compared
-Z = 1.96
 
 
 class Verdict(NamedTuple):
@@ -150,13 +149,23 @@ def curves(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], metri
     at = np.geomspace(max(low, 1e-3), high, POINTS) if high > low else np.array([low])
     means = [[fmean(reading(points, l0) for l0 in at) for points in side.values()] for side in sides]
     difference = fmean(means[0]) - fmean(means[1])
-    variance = sum((stdev(values) ** 2 / len(values) if len(values) > 1 else math.nan) for values in means)
-    half = Z * math.sqrt(variance) if variance == variance else math.inf
+    half = welch(*means)
     seeds = len(means[0]), len(means[1])
     return Verdict(
         metric, fmean(means[0]), fmean(means[1]), difference, difference - half, difference + half,
         f"{low:.1f} to {high:.1f}", seeds,
     )  # fmt: skip
+
+
+def welch(one: Sequence[float], other: Sequence[float]) -> float:
+    """Half of the 95% interval of the difference of two means: Welch's t, which lets the sides differ in spread."""
+    if min(len(one), len(other)) < 2:
+        return math.inf
+    variances = [stdev(values) ** 2 / len(values) for values in (one, other)]
+    if not sum(variances):
+        return 0.0
+    lost = sum(v**2 / (len(values) - 1) for v, values in zip(variances, (one, other), strict=True))
+    return t95(sum(variances) ** 2 / lost) * math.sqrt(sum(variances))
 
 
 def by_seed(records: Sequence[dict[str, Any]], metric: str) -> dict[int, list[Point]]:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae.coder import Checked, blocks
+from boardsae.coder import Checked, slices
 from boardsae.metrics.codes import Codes
 from boardsae.metrics.counting import LANE, LEVELS, Counts, count
 from games import Facts
@@ -20,12 +20,14 @@ class Features:
         """Every feature's maximum is that of a sample; of features never above 0, its size, as in the paper's code."""
         self.coder = coder
         top = np.full(coder.features, -np.inf, np.float32)
-        for codes, _ in blocks(coder, sample):
+        for codes, _ in self.blocks(sample):
             top = np.maximum(top, codes.highest())
         self.maxima = np.abs(top)
 
     def blocks(self, x: Float[Tensor, "row d"]) -> Iterator[tuple[Codes, slice]]:
-        return blocks(self.coder, x)
+        """Features of some rows at a time, and which rows."""
+        for some in slices(len(x)):
+            yield self.coder.codes(x[some]), some
 
     def counts(self, x: Float[Tensor, "row d"], truth: Facts | np.ndarray) -> Counts:
         return count(((codes, truth[some]) for codes, some in self.blocks(x)), self.maxima)

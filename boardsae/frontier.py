@@ -80,6 +80,13 @@ def between(a: float | None, b: float | None, share: float) -> float | None:
     return None if a is None or b is None else (1 - share) * a + share * b
 
 
+def t95(freedom: float) -> float:
+    """Student's t for a two-sided interval of 95%, by degrees of freedom."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))
+
+
 def over_seeds(readings: Mapping[int, Reading]) -> Cell:
     """The mean of the seeds that have a value, with their number; the interval is the mean of their bounds."""
     found = [reading for reading in readings.values() if reading.value is not None]

@@ -10,7 +10,8 @@ from made_records import cell, record_of, write, write_all, write_controls, writ
 
 import games
 from boardsae import claims, cli, published, records
-from boardsae.claims import Claim, Group, decided, t95, verdicts
+from boardsae.claims import Claim, Group, decided, half_interval, verdicts
+from boardsae.frontier import t95
 from games.core import Transcripts, rows
 
 TOPK_WINS = Claim("topk wins", "a paper", Group("topk"), Group("standard"), ("coverage",), 1, at=(10.0, 40.0))
@@ -38,7 +39,7 @@ def test_the_effect_is_the_paired_mean_with_students_interval(root):
     gains = [0.1, 0.2, 0.25]
     change(root, "topk", lambda l0, seed: made_records.score("standard", l0, seed) + gains[seed])
     found = result(root, TOPK_WINS)
-    half = 4.303 * np.std(gains, ddof=1) / math.sqrt(3)
+    half = 4.30265273 * np.std(gains, ddof=1) / math.sqrt(3)
     assert found.effect == pytest.approx(np.mean(gains))
     assert (found.low, found.high) == pytest.approx((np.mean(gains) - half, np.mean(gains) + half))
     assert (found.verdict, found.seeds, found.at) == ("cannot tell", 3, (10.0, 40.0))
@@ -67,12 +68,42 @@ def test_a_share_is_the_ratio_of_the_two(root):
 
 @pytest.mark.parametrize("seeds", [2, 3, 7, 10, 15, 40])
 def test_students_t_by_integration(seeds):
-    """95% of the density of Student's t lies within the table's value."""
+    """95% of the density of Student's t lies within it."""
     freedom = seeds - 1
-    x = np.linspace(-t95(seeds), t95(seeds), 200_001)
+    x = np.linspace(-t95(freedom), t95(freedom), 200_001)
     norm = math.gamma(seeds / 2) / (math.sqrt(freedom * math.pi) * math.gamma(freedom / 2))
     inside = np.trapezoid(norm * (1 + x**2 / freedom) ** (-seeds / 2), x)
     assert inside == pytest.approx(0.95, abs=0.001)
+
+
+def test_seeds_that_share_pairs_have_the_jackknifes_interval():
+    """A pair that counts for two seeds counts once: against the mean of all pairs with each seed left out."""
+    random = np.random.default_rng(0)
+    for seeds in (3, 4, 7):
+        pairs = random.normal(size=(seeds, seeds))
+        pairs = (pairs + pairs.T) / 2
+        others = ~np.eye(seeds, dtype=bool)
+        by_seed = [pairs[i][others[i]].mean() for i in range(seeds)]
+        without = []
+        for i in range(seeds):
+            kept = np.arange(seeds) != i
+            without.append(pairs[np.ix_(kept, kept)][~np.eye(seeds - 1, dtype=bool)].mean())
+        error = np.sqrt((seeds - 1) / seeds * np.sum((np.array(without) - np.mean(without)) ** 2))
+        assert half_interval(by_seed, pairs=True) == pytest.approx(t95(seeds - 1) * error)
+        assert half_interval(by_seed, pairs=False) < half_interval(by_seed, pairs=True)
+
+
+def test_a_claim_about_the_same_loss_is_read_at_it(root):
+    """Both lose 1 / L0: at equal loss they stand at equal L0, whatever L0s they were trained at."""
+    for variant in ("topk", "standard"):
+        change(root, variant, lambda l0, _: 1 / l0, "ce_increase@1")
+    claim = TOPK_WINS._replace(over="ce_increase", at=(1 / 40, 1 / 10), metrics=("coverage", "l0"))
+    coverage, l0 = verdicts(records.find(root).of("othello6-v1"), claim)
+    assert coverage.effect == pytest.approx(0.2)
+    assert (coverage.verdict, l0.verdict) == ("holds", "cannot tell")
+    assert l0.effect == pytest.approx(0)
+    far = verdicts(records.find(root).of("othello6-v1"), claim._replace(at=(7.0,)))[0]
+    assert far.why == "no CE increase that all runs of both groups reach"
 
 
 def test_more_seeds_that_would_tell():
@@ -119,19 +150,23 @@ def test_bad_news_comes_first(root):
     places = [text.index(f"### {verdict}") for verdict in ("Fails", "Cannot tell", "Holds")]
     assert places == sorted(places)
     fails = text.split("### Cannot tell")[0]
-    assert re.search(r"\| TopK beats standard \| .* \| coverage@1 \| 10, 20, 40, 80 \| -0\.\d+ \[", fails)
+    assert re.search(
+        r"\| TopK finds more .* standard \| .* \| coverage@1 \| L0 10, 20, 40, 80 \| -0\.\d+ \[", fails
+    )
     assert "nan" not in text.lower()
 
 
 def test_tasks_that_disagree_stand_side_by_side(root):
     write_all(root, task="othello6-v2")
     alike = f"{sum(len(claim.metrics) for claim in claims.CLAIMS)}"
-    assert f"\n## All tasks: {alike} of {alike} get the same verdict on each\n\n## othello6-v1" in (
+    assert f"\n## All tasks: {alike} of {alike} tests get the same verdict on each\n\n## othello6-v1" in (
         claims.write(root).read_text()
     )
     change(root, "standard", lambda *_: 0.9, task="othello6-v2")
     text = claims.write(root).read_text()
-    (topk,) = re.findall(r"\| TopK beats standard \| (coverage@1 \|.*)", text.split("## othello6-v1")[0])
+    (topk,) = re.findall(
+        r"\| TopK finds more .* standard \| (coverage@1 \|.*)", text.split("## othello6-v1")[0]
+    )
     assert re.fullmatch(r"coverage@1 \| holds: \+0\.2 \[.*\] \| fails: -0\.\d+ \[.*\] \|", topk)
     assert "explained_variance" not in text.split("## othello6-v1")[0]
 

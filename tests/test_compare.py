@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_task import opened
 
@@ -60,8 +61,6 @@ def test_a_run_against_itself_cannot_be_told_apart(folders):
 def test_counts_beside_a_record_give_its_interval_again(folders, metric):
     import json
 
-    import numpy as np
-
     record = json.loads((folders / "pca" / "scores.json").read_text()) | {"folder": folders / "pca"}
     low, high = np.quantile(compare.drawn(record, metric), [0.025, 0.975])
     cell = record["metrics"][metric]
@@ -73,6 +72,17 @@ def test_folders_of_seeds_are_read_as_curves(folders):
     assert verdict.seeds == (3, 3)
     assert verdict.l0 == "2.0 to 6.0"
     assert verdict.low < verdict.difference < verdict.high
+
+
+def test_an_interval_over_seeds_holds_the_truth_as_often_as_it_says():
+    """Three seeds a side, one side as restless as the other or five times so; normal noise, no difference."""
+    random, games = np.random.default_rng(0), 1500
+    for spread in (1.0, 5.0):
+        sides = random.normal(size=(games, 2, 3)) * np.array([1.0, spread])[:, None]
+        inside = [abs(a.mean() - b.mean()) <= compare.welch(list(a), list(b)) for a, b in sides]
+        assert 0.935 < np.mean(inside) < 0.985  # with 1.96 for Student's t it is 0.88 and 0.83
+    assert compare.welch([0.5, 0.5], [0.4, 0.4]) == 0
+    assert compare.welch([0.5], [0.4, 0.4]) == float("inf")
 
 
 def test_what_cannot_be_compared(folders):

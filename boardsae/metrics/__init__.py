@@ -51,7 +51,8 @@ METRICS: dict[str, Metric] = {
         "about 0 to 1",
         "Mean of (S - N) / (U - N) over board predicates: S is the within-ply phi of the best feature, N that of"
         " permuted games, U that of a linear probe; chosen on select, judged on report; predicates with U - N >= 0.1.",
-        "A linear probe is a ceiling only for directions; a feature that is none may be worth more.",
+        "A linear probe is a ceiling only for directions; a feature that is none may be worth more. N and U are held"
+        " fixed in its interval.",
     ),
     "coverage_paper@1": Metric(
         "coverage, paper's code",
@@ -144,7 +145,7 @@ METRICS: dict[str, Metric] = {
         "KL",
         "down",
         "nats, 0 up",
-        "KL(model || model with the SAE spliced in), mean over report rows.",
+        "KL(model || model with the SAE spliced in), mean over all tokens of report games that have a next one.",
         "Faithful to the model, right or wrong.",
     ),
     "loss_recovered_zero@1": Metric(
@@ -182,8 +183,8 @@ METRICS: dict[str, Metric] = {
         "steering strength",
         "up",
         "0 up, 1 is random",
-        "Median over features of the KL that adding their direction causes, relative to the median random direction"
-        " of the same norm.",
+        "Median over features (at most 128 that fire, drawn) of the KL that adding their direction causes on 8 games,"
+        " relative to the median random direction of the same norm.",
         "Strong is not the same as meaningful.",
     ),
     "seed_similarity@1": Metric(

@@ -3,7 +3,7 @@
 
 Of the code, followed to the letter:
 - a feature is active where it exceeds t times its maximum, t in {0, 0.1, ..., 1}; the maximum is that of 500 training
-  games, all positions; features that are silent there do not count;
+  games, all positions; features that are silent there do not count (here they do, at every t, wherever they fire);
 - coverage: for each t the best feature of every predicate, the mean F1 over predicates, and one t for all of them, the
   best. Chosen and reported on the same 1,000 training games. Othello's mean divides by 3 * squares, though blank
   squares are never scored; a predicate that never holds has F1 0;

@@ -24,7 +24,9 @@ class Recipe(NamedTuple):
     """How every variant is trained alike. Shares are of the whole run; `lr` is of Adam."""
 
     name: str
-    tied: bool  # W_enc starts as the transpose of W_dec, b_dec as the mean; else both as a linear layer does
+    tied: (
+        bool  # W_enc starts as W_dec's transpose, b_dec as the mean; else W_enc and b_enc as a linear layer's
+    )
     squared: (
         bool  # the error is the squared distance; else the distance, for the variants that the paper had so
     )

@@ -10,7 +10,11 @@ from boardsae.saes.topk import TopK
 
 
 class FrozenDecoder(TopK):
-    """topk whose directions stay as they were drawn (arXiv 2602.14111): only the encoder and b_dec learn."""
+    """topk whose directions stay as they were drawn (arXiv 2602.14111): only the encoder and b_dec learn.
+
+    Without topk's AuxK, so that more features may stay silent than in topk; what the two differ by is not the frozen
+    directions alone.
+    """
 
     name = "frozen_decoder"
 

@@ -26,8 +26,8 @@ class Gated(SAE):
     def __init__(self, d: int, features: int, random: torch.Generator, recipe: Recipe, *, l1: float = 0.09):
         super().__init__(d, features, random, recipe)
         self.l1 = l1
-        self.b_gate = self.b_enc
         del self.b_enc
+        self.b_gate = nn.Parameter(torch.zeros(features))
         self.b_mag = nn.Parameter(torch.zeros(features))
         self.r_mag = nn.Parameter(torch.zeros(features))
 
