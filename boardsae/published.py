@@ -225,9 +225,9 @@ def choices(found: Found) -> Table:
     current = entries.versions(found)
     runs = [run for run in found.runs if not run.control]
     lines = [
-        [what, f"{before} to {after}", *changes(runs, readers[0], readers[1])]
+        [what, f"{before} to {after}", *figures]
         for what, before, after in STEPS
-        if all(readers := [reader(name, current) for name in (before, after)])
+        if (figures := changes(runs, reader(before, current), reader(after, current)))
     ]
     header = ["choice", "metrics", "runs", "mean change", "from", "to"]
     return Table("What each choice changes", header, lines, words=2)
@@ -236,11 +236,9 @@ def choices(found: Found) -> Table:
 Reader = Callable[[Run], float | None]
 
 
-def reader(name: str, current: Mapping[str, str]) -> Reader | None:
-    """How a run tells a metric of that name; None where the records do not have it."""
-    if name == HELD_OUT:
-        return held_out if "coverage" in current else None
-    return (lambda run: run.value(current[name])) if name in current else None
+def reader(name: str, current: Mapping[str, str]) -> Reader:
+    """How a run tells a metric of that name."""
+    return held_out if name == HELD_OUT else lambda run: run.value(current[name]) if name in current else None
 
 
 def held_out(run: Run) -> float | None:
@@ -252,10 +250,11 @@ def held_out(run: Run) -> float | None:
 
 
 def changes(runs: Sequence[Run], before: Reader, after: Reader) -> list[str]:
+    """How many runs tell both, and the mean, least and greatest change; nothing where none does."""
     pairs = [(a, b) for run in runs if (a := before(run)) is not None and (b := after(run)) is not None]
     differences = [b - a for a, b in pairs]
     figures: tuple[Callable[[list[float]], float], ...] = (fmean, min, max)
-    return [str(len(pairs)), *(f"{of(differences):+.3f}" if pairs else "-" for of in figures)]
+    return [str(len(pairs)), *(f"{of(differences):+.3f}" for of in figures)] if pairs else []
 
 
 def write(root: Path) -> Path:

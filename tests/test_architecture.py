@@ -76,6 +76,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.boards",
     "boardsae.figures",
     "boardsae.published",
+    "boardsae.claimed",
     "boardsae.claims",
     "boardsae.cards",
     "boardsae.charts",

@@ -10,7 +10,8 @@ from made_records import cell, record_of, write, write_all, write_controls, writ
 
 import games
 from boardsae import claims, cli, published, records
-from boardsae.claims import Claim, Group, decided, half_interval, verdicts
+from boardsae.claimed import Claim, Group
+from boardsae.claims import decided, half_interval, verdicts
 from boardsae.frontier import t95
 from games.core import Transcripts, rows
 
