@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
-from boardsae import runs
+from boardsae import Broken, entries, records, targets
 from boardsae.files import read_json
 from boardsae.frontier import Point, read_at, t95
 from boardsae.metrics import METRICS, bootstrap, chance, functional, supervised, unsupervised
+from boardsae.progress import say
 from games.core import no_such
 
 POINTS = 5  # L0s at which two curves are compared
@@ -57,13 +59,26 @@ class Verdict(NamedTuple):
 
 
 def scored_runs(target: Path) -> list[dict[str, Any]]:
-    """The records below a folder, each with where it lies."""
-    if not target.exists():
-        raise FileNotFoundError(f"no {target}; give a run or a folder of runs")
-    found = [folder for folder in runs.runs(target) if (folder / "scores.json").exists()]
-    if not found:
+    """The records below a folder, each with where it lies: of one variant, and of one setting of it."""
+    folders = [folder for folder in targets.folders(str(target)) if (folder / "scores.json").exists()]
+    if not folders:
         raise ValueError(f"no scored run in {target}; score it: boardsae score {target}")
-    return [read_json(folder / "scores.json") | {"folder": folder} for folder in found]
+    usual, *others = entries.entries(records.Found([run_in(folder) for folder in folders], []))
+    if variants := {entry.variant for entry in others} - {usual.variant}:
+        names = ", ".join(sorted({usual.variant, *variants}))
+        raise ValueError(f"expected runs of one variant in {target}, got {names}; name the folder of one")
+    for entry in others:
+        say(
+            f"{target}: {len(entry.runs)} runs of {entry.name} are left out; name their folders to compare them"
+        )
+    return [run.record | {"folder": run.path} for run in usual.runs]
+
+
+def run_in(folder: Path) -> records.Run:
+    """A scored run, also one that was scored on few games."""
+    record = read_json(folder / "scores.json")
+    spec = read_json(folder / "spec.json") if (folder / "spec.json").exists() else {}
+    return records.Run(folder, record["subject"] | spec, record)
 
 
 def compare(a: Path, b: Path, metric: str) -> Verdict:
@@ -101,8 +116,7 @@ def pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Verdict:
 
 def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
     """The metric of every resample of games, from the counts that lie beside the record."""
-    with np.load(record["folder"] / "counts.npz", allow_pickle=False) as held:
-        tables = {name: held[name] for name in held.files}
+    tables = counts_of(record["folder"])
     if metric in ("coverage@1", "found@1"):
         names = (
             {"mine", "theirs"}
@@ -132,6 +146,23 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
     raise ValueError(
         f"{metric} has no counts by game, so that two runs cannot be compared in it; compare folders of seeds"
     )
+
+
+def counts_of(folder: Path) -> dict[str, np.ndarray]:
+    """The tables by game of a scored run."""
+    path = folder / "counts.npz"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no {path}, from which the interval of two runs is made; published records come without;"
+            f" boardsae score --force {folder} makes it of a run with weights, and folders of seeds need none"
+        )
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise Broken(
+            f"{path} cannot be read: {error}; boardsae score --force {folder} makes it again"
+        ) from None
 
 
 def curves(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], metric: str) -> Verdict:

@@ -32,19 +32,22 @@ def export(source: Path, layout: str, folder: Path, force: bool = False) -> Path
     """Writes a run, or an SAE of another library, in one of FORMATS; the file or folder that was made."""
     if layout not in FORMATS:
         raise ValueError(no_such("format of SAEs", layout, FORMATS))
+    if folder.resolve() == source.resolve():
+        raise ValueError(f"{folder} is what is exported; choose another --out")
     return FORMATS[layout](source, folder, force)
 
 
-def claim(path: Path, force: bool) -> None:
-    """A place for a file that stands there already only if that is asked for."""
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another --out, or --force replaces it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def claim(force: bool, *paths: Path) -> None:
+    """A place for files that stand there already only if that is asked for."""
+    for path in paths:
+        if path.exists() and not force:
+            raise FileExistsError(f"{path} exists; choose another --out, or --force replaces it")
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def saelens(source: Path, folder: Path, force: bool) -> Path:
     sae = foreign.read(source)
-    claim(folder / "sae_weights.safetensors", force)
+    claim(force, folder / "sae_weights.safetensors", folder / "cfg.json")
     dictionary.write(folder, sae.saved, free(sae.metadata))
     return folder
 
@@ -65,7 +68,7 @@ def dictionary_learning(source: Path, folder: Path, force: bool) -> Path:
         tensors |= {"k": torch.tensor(saved.k, dtype=torch.int), "threshold": torch.tensor(-1.0)}
     trainer["lm_name"] = sae.metadata.get("model_name")
     trainer["submodule_name"] = f"resid_post_layer_{trainer['layer']}"
-    claim(folder / "ae.pt", force)
+    claim(force, folder / "ae.pt", folder / "config.json")
     unfinished = folder / "ae.pt.tmp"
     torch.save(tensors, unfinished)
     unfinished.replace(folder / "ae.pt")
@@ -96,7 +99,7 @@ def sparsify(source: Path, folder: Path, force: bool) -> Path:
             f"sparsify holds topk alone and {source} is {saved.architecture};"
             " --format saelens or dictionary_learning holds it"
         )
-    claim(folder / "sae.safetensors", force)
+    claim(force, folder / "sae.safetensors", folder / "cfg.json")
     t = saved.tensors
     theirs = {"encoder.weight": t["W_enc"].T, "encoder.bias": t["b_enc"]}
     write_tensors(folder / "sae.safetensors", theirs | {name: t[name] for name in ("W_dec", "b_dec")})
@@ -138,7 +141,7 @@ def saebench(source: Path, folder: Path, force: bool) -> Path:
         )
     name = "_".join(source.resolve().parts[-3:])
     path = folder / f"{record['task']}_{name}_eval_results.json"
-    claim(path, force)
+    claim(force, path)
     write_json(path, evaluation(record, name, read_json(source / "cfg.json")))
     return path
 

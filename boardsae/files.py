@@ -17,6 +17,10 @@ def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> Non
     """All of the file or none of it, also when killed half way; over another file only by `force`."""
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; --force replaces it")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for {path.name}")
     unfinished = path.with_name(path.name + ".tmp")
     with unfinished.open("w") as file:
         file.writelines([text] if isinstance(text, str) else text)

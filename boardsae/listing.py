@@ -33,7 +33,7 @@ def list_variants(_game: str | None) -> Iterator[str]:
     yield "variant\tkind\tsparsity\toptions"
     for name, variant in VARIANTS.items():
         kind = "control" if variant in CONTROLS else "method"
-        options = ", ".join(f"{option}={value:g}" for option, value in options_of(variant).items())
+        options = ", ".join(f"{option}={value}" for option, value in options_of(variant).items())
         yield f"{name}\t{kind}\t{variant.sparsity or '-'}\t{options or '-'}"
 
 

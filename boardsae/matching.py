@@ -118,6 +118,15 @@ def by_seed(found: Sequence[tuple[Spec, Path]]) -> Iterator[tuple[str, Path, Pat
 
 
 def by_variant(found: Sequence[tuple[Spec, Path]]) -> Iterator[tuple[str, Path, Path]]:
+    """Variants of one task and layer."""
+    groups: dict[tuple[str, int | None], list[tuple[Spec, Path]]] = {}
+    for spec, folder in found:
+        groups.setdefault((spec.task, spec.layer), []).append((spec, folder))
+    for same in groups.values():
+        yield from variants_of(same)
+
+
+def variants_of(found: Sequence[tuple[Spec, Path]]) -> Iterator[tuple[str, Path, Path]]:
     """One run of each, of different seeds: runs of one seed start with the same directions."""
     nearest: dict[tuple[str, int], tuple[float, Path]] = {}
     for spec, folder in found:

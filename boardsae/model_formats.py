@@ -72,8 +72,17 @@ def tensors_of(file: Path) -> Tensors:
         if file.suffix == ".safetensors":
             return load_file(file)
         found = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise Broken(f"{file} is not a file of tensors: {str(error).splitlines()[0]}") from None
+    except (
+        SafetensorError,
+        UnpicklingError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise Broken(f"{file} is not a file of tensors: {reason}") from None
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"expected a state dict of tensors in {file}, got {type(found).__name__} of others")
     return dict(found)
@@ -253,8 +262,7 @@ FORMATS: dict[str, Callable[[GPT], tuple[Tensors, dict[str, Any]]]] = {
 
 def adopt(path: Path, game: str, games_folder: str, activation: str | None, folder: Path) -> None:
     """A model of another library as a model folder, which says where it came from and what games judge it."""
-    if (folder / "model.json").exists():
-        raise FileExistsError(f"{folder} holds a model; choose another --out")
+    refuse_models(folder)
     model = read(path, game, activation)
     check_reads(model.shape, games.load(game), path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -263,13 +271,19 @@ def adopt(path: Path, game: str, games_folder: str, activation: str | None, fold
     gpt.save(model, folder, {"recipe": {"data": games_folder}, "imported": source})
 
 
+def refuse_models(folder: Path) -> None:
+    """No model is written over another, ours or not."""
+    for name in ("model.json", "model.safetensors", "config.json"):
+        if (folder / name).exists():
+            raise FileExistsError(f"{folder / name} exists: {folder} holds a model; choose another --out")
+
+
 def write(model: GPT, layout: str, folder: Path) -> None:
     """model.safetensors and config.json in a layout of FORMATS; not over another model."""
     if layout not in FORMATS:
         raise ValueError(no_such("format", layout, FORMATS))
     tensors, config = FORMATS[layout](model)
-    if (folder / "model.safetensors").exists():
-        raise FileExistsError(f"{folder} holds a model; choose another --out")
+    refuse_models(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
     write_json(folder / "config.json", config)

@@ -85,8 +85,13 @@ def find(root: Path) -> Found:
 def published(root: Path) -> Found:
     """What lies in the folders of the tasks, DIR/TASK/. Runs elsewhere, such as a quickstart's, are somebody's own."""
     found = find(root)
-    runs = [run for run in found.runs if run.path.relative_to(root).parts[0] == run.record["task"]]
-    return Found(runs, [each for each in found.left_out if each.task in (None, each.path.parts[0])])
+    runs = [run for run in found.runs if run.path.relative_to(root).parts[:1] == (run.record["task"],)]
+    left_out = [each for each in found.left_out if each.task is None or each.path.parts[:1] == (each.task,)]
+    if not runs and not left_out:
+        raise ValueError(
+            f"expected runs in {root}/TASK/..., got none; give the folder that holds those of the tasks"
+        )
+    return Found(runs, left_out)
 
 
 class Unscored(Exception):

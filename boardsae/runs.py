@@ -12,13 +12,14 @@ results/<task>/<variant>/<options>/seed=0/
 
 import dataclasses
 import datetime
+import math
 import platform
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from boardsae import DEFAULT_TASK, __version__
+from boardsae import DEFAULT_TASK, Broken, __version__
 from boardsae.files import read_json, write_json
 from boardsae.saes import VARIANTS, build
 from boardsae.saes.base import RECIPES, options_of
@@ -51,9 +52,16 @@ class Spec:
             if name not in known:
                 raise ValueError(no_such(f"option of {self.variant}", name, known))
         object.__setattr__(self, "options", {**known, **self.options})
+        object.__setattr__(self, "task", str(Path(self.task)))  # a folder is the same with a slash at its end
         for name, least in (("d_sae", 1), ("rows", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"expected {name} to be {least} or more, got {getattr(self, name)}")
+        if self.seed >= 2**63:
+            raise ValueError(f"expected a seed below 2**63, got {self.seed}")
+        for name, value in self.options.items():
+            least = 0 if name == VARIANTS[self.variant].sparsity else -math.inf
+            if isinstance(value, float) and not (math.isfinite(value) and value >= least):
+                raise ValueError(f"expected {name} to be a number of {least:g} or more, got {value}")
         if not 0 <= self.kl_finetune < 1:
             raise ValueError(f"expected kl_finetune from 0 to below 1, got {self.kl_finetune}")
         build(self.variant, 1, self.d_sae, **self.options)  # refuses values that cannot be, before any work
@@ -97,6 +105,10 @@ def begin(folder: Path, spec: Spec, hashes: dict[str, str]) -> None:
                 f"{folder} holds a run with {name} {held!r}, not {value!r};"
                 " choose another --out, or --force replaces it"
             )
+    elif others := [name for name in ("cfg.json", "sae_weights.safetensors") if (folder / name).exists()]:
+        raise FileExistsError(
+            f"{folder} holds an SAE that is no run of ours: {others[0]} without spec.json; choose another --out"
+        )
     else:
         write_json(folder / "spec.json", asked | {"made_with": surroundings()})
     (folder / "error.json").unlink(missing_ok=True)
@@ -145,7 +157,12 @@ def spec_of(folder: Path) -> Spec:
     held = read_json(folder / "spec.json")
     if "imported" in held:
         raise ValueError(f"{folder} is an imported SAE, which no spec trained")
-    return Spec(**{field.name: held[field.name] for field in dataclasses.fields(Spec)})
+    try:
+        return Spec(**{field.name: held[field.name] for field in dataclasses.fields(Spec)})
+    except (KeyError, TypeError) as error:
+        raise Broken(
+            f"{folder / 'spec.json'} is no spec of boardsae: {type(error).__name__}: {error}"
+        ) from None
 
 
 def facts_of(folder: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from boardsae.coder import Checked, slices
 from boardsae.evidence import Evidence
 from boardsae.features import Features
 from boardsae.metrics import METRICS, bootstrap, functional, geometry, unsupervised
-from boardsae.metrics.cells import absent, valued
+from boardsae.metrics.cells import absent, given, valued
 from boardsae.subject import Subject, header
 
 BARE = {"low": None, "high": None, "split": "report", "reason": None}
@@ -72,7 +72,7 @@ class Scorer:
             self.geometry(subject.directions, tables["fired"], metrics)
         for name, metric in METRICS.items():
             if metric.measure is not None:
-                metrics[name] = metric.measure(evidence, features.coder)
+                metrics[name] = given(name, metric.measure(evidence, features.coder))
         return (
             header(evidence, subject)
             | {"seconds": round(time.perf_counter() - began, 2)}

@@ -5,7 +5,7 @@ they work. A second thread would gain one SAE nothing, and change the last digit
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -78,19 +78,17 @@ def score_targets(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every target's name and record; a record of {"error"} for those that cannot be scored."""
     found = list(subjects(list(targets)))
-    records = [None if folder is None or force or limit else kept(folder) for _, folder, _ in found]
+    records = [None if folder is None or force or limit else known(folder) for _, folder, _ in found]
     waiting = [each for each, record in zip(found, records, strict=True) if record is None]
     bar = progress("scoring", len(found), "SAEs", len(found) - len(waiting))
-    desks: dict[str, Desk] = {}
-    for _, _, subject in waiting:
-        if isinstance(subject, Subject) and (name := subject.facts.get("task", task)) not in desks:
-            desks[name] = Desk(tasks.open_task(tasks.of(name)), limit)
+    names = [s.facts.get("task", task) for _, _, s in waiting if isinstance(s, Subject)]
+    desks = desks_of(dict.fromkeys(names), limit)
 
     def made(each: Found) -> Record:
         _, folder, subject = each
-        if isinstance(subject, Exception):
-            return {"error": str(subject)}
-        desk = desks[subject.facts.get("task", task)]
+        desk = desks[subject.facts.get("task", task)] if isinstance(subject, Subject) else subject
+        if isinstance(subject, Exception) or isinstance(desk, Exception):
+            return {"error": str(desk)}
         return scored(desk, subject, folder if not limit else None)
 
     with closing(side_by_side(made, waiting)) as fresh:
@@ -100,6 +98,28 @@ def score_targets(
                 bar.update(1)
             yield name, record
     bar.close()
+
+
+def desks_of(names: Iterable[str], limit: int | None) -> dict[str, Desk | Exception]:
+    """A desk for every task; where some cannot be opened, why, which is an error where none can."""
+    found: dict[str, Desk | Exception] = {}
+    for name in names:
+        try:
+            found[name] = Desk(tasks.open_task(tasks.of(name)), limit)
+        except (OSError, ValueError, Broken) as error:
+            found[name] = error
+    faults = [desk for desk in found.values() if isinstance(desk, Exception)]
+    if faults and len(faults) == len(found):
+        raise faults[0]
+    return found
+
+
+def known(folder: Path) -> Record | None:
+    """What `kept` says, or why it cannot be read."""
+    try:
+        return kept(folder)
+    except Broken as fault:
+        return {"error": f"{fault}; --force scores it again"}
 
 
 def side_by_side(make: Callable[[Each], Made], waiting: Sequence[Each]) -> Generator[Made]:
@@ -138,18 +158,13 @@ def kept(folder: Path) -> dict[str, Any] | None:
 def scored(desk: Desk, subject: Subject, folder: Path | None) -> dict[str, Any]:
     """The record of a subject, also on disk if it is a run: counts first, scores last."""
     try:
-        if (
-            folder is not None
-            and (made_on := read_json(folder / "spec.json")["hashes"]) != desk.opened.hashes
-        ):
-            differing = next(name for name in made_on if made_on[name] != desk.opened.hashes.get(name))
-            raise Broken(
-                f"{folder} was trained on another {differing}: expected SHA-256 {desk.opened.hashes.get(differing)},"
-                f" got {made_on[differing]}"
-            )
+        if folder is not None:
+            check_hashes(folder, desk.opened.hashes)
         record = desk.score(subject)
     except (ValueError, Broken) as error:
         return {"error": str(error)}
+    except Exception as error:  # whatever somebody else's SAE or metric raises: the others are scored
+        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     tables = record.pop("counts")
     if folder is not None:
         unfinished = folder / "counts.npz.tmp"
@@ -158,6 +173,16 @@ def scored(desk: Desk, subject: Subject, folder: Path | None) -> dict[str, Any]:
         unfinished.replace(folder / "counts.npz")
         write_record(folder / "scores.json", record)
     return record
+
+
+def check_hashes(folder: Path, asked: dict[str, str]) -> None:
+    """A run is scored on the model and the games that it was trained on."""
+    held = read_json(folder / "spec.json").get("hashes") or {}
+    for name, expected in asked.items():
+        if held.get(name) != expected:
+            raise Broken(
+                f"{folder} was trained on another {name}: expected SHA-256 {expected}, got {held.get(name)}"
+            )
 
 
 HEADLINE = (

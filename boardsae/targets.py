@@ -21,6 +21,8 @@ def folders(target: str) -> list[Path]:
         raise FileNotFoundError(
             f"no {target}; give a run, a folder of runs, an SAE of another library, or file.py:factory"
         )
+    if root.is_file():
+        raise ValueError(f"{target} is a file; give the folder that holds it, or file.py:factory")
     found = [run for run in runs.runs(root) if "controls" not in run.relative_to(root).parts]
     if not found:
         raise ValueError(f"no runs in {target}; boardsae train-sae and boardsae sweep make some")

@@ -41,8 +41,8 @@ def trial(target: str, task: str) -> Iterator[Look]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             subject = found(target, task, opened, Path(folder))
-        except (OSError, ValueError, Broken, FloatingPointError) as error:
-            yield Look("found and read", str(error))
+        except Exception as error:  # whatever a variant or an SAE of somebody else raises
+            yield Look("found and read", in_words(error))
             return
         yield Look("found and read", None, str(subject.facts["name"]))
         scorer = Desk(opened, GAMES).scorer(subject)
@@ -79,10 +79,14 @@ def attempted(
     try:
         check_width(subject, evidence)
         return look(subject, evidence.select.x[:512])
-    except (ValueError, Broken) as error:
-        return str(error)
     except Exception as error:  # whatever somebody else's code raises
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return in_words(error)
+
+
+def in_words(error: Exception) -> str:
+    """Our own errors as they are, others with their kind."""
+    ours = isinstance(error, (OSError, ValueError, Broken, FloatingPointError))
+    return str(error) if ours else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def shapes(subject: Subject, x: Tensor) -> str | None:
@@ -162,8 +166,8 @@ def toy_score(scorer: Scorer, subject: Subject) -> Look:
     """A score on a few games: no number to compare, but every part of the scorer has run."""
     try:
         metrics = scorer.score(subject)["metrics"]
-    except (ValueError, Broken) as error:
-        return Look("a toy score", str(error))
+    except Exception as error:  # also of a metric of somebody else
+        return Look("a toy score", in_words(error))
     values = {name: metrics[name]["value"] for name in SHOWN}
     silent = values["l0@1"] == 0
     note = ", ".join(f"{name} {value:.3f}" for name, value in values.items() if value is not None)

@@ -1,12 +1,14 @@
 """Verdicts: paired over games for two runs, over seeds for two folders."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_task import opened
 
-from boardsae import compare, scoring, tasks, train_sae
+from boardsae import Broken, compare, scoring, tasks, train_sae
 from boardsae.compare import Verdict
 from boardsae.runs import Spec
 
@@ -59,8 +61,6 @@ def test_a_run_against_itself_cannot_be_told_apart(folders):
     "metric", ["coverage@1", "found@1", "cov_x@1", "reconstruction@1", "cosine@1", "ce_increase@1"]
 )
 def test_counts_beside_a_record_give_its_interval_again(folders, metric):
-    import json
-
     record = json.loads((folders / "pca" / "scores.json").read_text()) | {"folder": folders / "pca"}
     low, high = np.quantile(compare.drawn(record, metric), [0.025, 0.975])
     cell = record["metrics"][metric]
@@ -83,6 +83,37 @@ def test_an_interval_over_seeds_holds_the_truth_as_often_as_it_says():
         assert 0.935 < np.mean(inside) < 0.985  # with 1.96 for Student's t it is 0.88 and 0.83
     assert compare.welch([0.5, 0.5], [0.4, 0.4]) == 0
     assert compare.welch([0.5], [0.4, 0.4]) == float("inf")
+
+
+def copied(folder, target, **spec):
+    """A scored run once more, with another spec."""
+    shutil.copytree(folder, target)
+    facts = json.loads((target / "spec.json").read_text()) | spec
+    (target / "spec.json").write_text(json.dumps(facts))
+
+
+def test_runs_of_another_setting_are_left_out_and_said(folders, tmp_path, capsys):
+    for seed in (0, 1, 2):
+        copied(folders / "random32" / f"2-{seed}", tmp_path / "a" / f"2-{seed}")
+    alone = compare.compare(tmp_path / "a", folders / "random64", "explained_variance@1")
+    copied(folders / "random64" / "2-0", tmp_path / "a" / "tuned", kl_finetune=0.1)
+    assert compare.compare(tmp_path / "a", folders / "random64", "explained_variance@1") == alone
+    assert "a: 1 runs of random d_sae=64 kl_finetune=0.1 are left out" in capsys.readouterr().err
+    copied(folders / "pca", tmp_path / "a" / "pca")
+    with pytest.raises(
+        ValueError, match=r"expected runs of one variant in .*a, got pca, random; name the folder"
+    ):
+        compare.compare(tmp_path / "a", folders / "random64", "explained_variance@1")
+
+
+def test_counts_that_are_missing_or_broken(folders, tmp_path):
+    copied(folders / "pca", tmp_path / "pca")
+    (tmp_path / "pca" / "counts.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(Broken, match=r"counts\.npz cannot be read: .* makes it again"):
+        compare.compare(tmp_path / "pca", folders / "pca", "coverage@1")
+    (tmp_path / "pca" / "counts.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="published records come without"):
+        compare.compare(tmp_path / "pca", folders / "pca", "coverage@1")
 
 
 def test_what_cannot_be_compared(folders):

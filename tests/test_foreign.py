@@ -94,6 +94,18 @@ def test_written_and_read_again_it_is_the_same(layout, architecture, unit, tmp_p
     assert not list(folder.glob("*.tmp"))
 
 
+def test_layouts_that_share_a_file_do_not_replace_each_others(tmp_path):
+    source = saved_in(tmp_path / "ours", made("topk"), model_name="made")
+    there = exports.export(source, "saelens", tmp_path / "out")
+    before = (there / "cfg.json").read_bytes()
+    with pytest.raises(FileExistsError, match=r"cfg\.json exists; choose another --out, or --force"):
+        exports.export(source, "sparsify", there)
+    with pytest.raises(ValueError, match="is what is exported; choose another --out"):
+        exports.export(source, "sparsify", source, force=True)
+    assert (there / "cfg.json").read_bytes() == before
+    assert sorted(path.name for path in there.iterdir()) == ["cfg.json", "sae_weights.safetensors"]
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_one_library_to_another(name, tmp_path):
     expected = load_file(GOLDEN / name / "expected.safetensors")

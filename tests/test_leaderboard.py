@@ -244,6 +244,14 @@ def test_a_quickstart_changes_no_committed_table(root, run):
     assert "topk rows=500" in run(f"leaderboard {root}")[1]
 
 
+def test_tables_are_of_the_folder_that_holds_the_tasks(root, run):
+    run(f"leaderboard {root} --write")
+    for inside in ("othello6-v1", "othello6-v1/topk/k=8.0/seed=0"):
+        for option in ("--check", "--write"):
+            code, _, err = run(f"leaderboard {root / inside} {option}")
+            assert (code, "give the folder that holds those of the tasks" in err) == (2, True), err
+
+
 def test_the_command_line(root, run, tmp_path):
     code, out, _ = run(f"leaderboard {root} --metric coverage --at-l0 16,32 --variant topk")
     assert code == 0

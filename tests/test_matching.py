@@ -67,6 +67,16 @@ def test_seeds_and_variants_are_paired(root):
     assert [len(table.rows) for table in tables] == [2, 2]
 
 
+def test_variants_of_two_tasks_are_not_paired(root):
+    folders = [folder for _, folder in matching.trained(root)]
+    one = next(folder for folder in folders if "k=20" in str(folder))
+    other = next(folder for folder in folders if "standard" in str(folder))
+    specs = [
+        Spec(task, variant, seed=seed) for task, variant, seed in (("a", "topk", 0), ("b", "standard", 1))
+    ]
+    assert list(matching.by_variant([(specs[0], one), (specs[1], other)])) == []
+
+
 def test_records_take_what_was_found(root):
     found = matching.write(root)
     runs = [Run(root / name, {}, {"metrics": {}}) for name in (found[0].one, found[0].other, found[2].other)]

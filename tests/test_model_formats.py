@@ -37,6 +37,20 @@ def test_what_the_library_saved_has_its_logits(layout, tmp_path):
         model_formats.adopt(GOLDEN / file, game, "data/x", None, tmp_path / "m")
 
 
+def test_a_model_is_not_taken_in_over_its_own_files(tmp_path):
+    model_formats.write(made(), "hugging-face", tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match=r"model\.safetensors exists: .* choose another --out"):
+        model_formats.adopt(tmp_path, "othello", "data/x", None, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_an_empty_file_is_no_model(tmp_path):
+    (tmp_path / "model.pth").write_bytes(b"")
+    with pytest.raises(Broken, match="is not a file of tensors"):
+        model_formats.read(tmp_path / "model.pth", "othello")
+
+
 def made(**changes):
     model = gpt.GPT(gpt.Shape("othello", 61, 59, 2, 16, 2)._replace(**changes), seed=1)
     for parameter in model.parameters():

@@ -143,6 +143,16 @@ def test_files_are_read_by_the_command_and_by_what_it_starts(tmp_path):
         ("import no_such_module", "failed: ModuleNotFoundError"),
         ("from boardsae.saes import register; register(int)", "expected a class of boardsae.saes.base.SAE"),
         ("import games; games.register('chess', int)", "there is a game 'chess' already"),
+        (
+            "from boardsae.metrics import Metric, register; register('x@1', Metric('x', 'higher', '', '', '', len))",
+            'expected x@1 to be better "up", "down" or ""',
+        ),
+        (
+            "from boardsae.saes import register\nfrom boardsae.saes.base import SAE\n"
+            "class Odd(SAE):\n    name = 'odd'\n    def __init__(self, d, f, random, recipe, *, k): ...\n"
+            "register(Odd)",
+            "expected odd's option k to have a number or a word as its default",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line(code, message, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from boardsae import runs
+from boardsae import Broken, runs
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
 from boardsae.saes.base import options_of
@@ -37,6 +37,10 @@ def test_a_spec_holds_every_option():
         ({"seed": -1}, "expected seed to be 0 or more, got -1"),
         ({"d_sae": 0}, "expected d_sae to be 1 or more"),
         ({"kl_finetune": 1.0}, "expected kl_finetune from 0 to below 1"),
+        ({"seed": 2**64}, "expected a seed below"),
+        ({"options": {"l1": -0.1}}, "expected l1 to be a number of 0 or more, got -0.1"),
+        ({"options": {"l1": float("nan")}}, "expected l1 to be a number of 0 or more, got nan"),
+        ({"variant": "topk", "options": {"aux": float("inf")}}, "expected aux to be a number"),
     ],
 )
 def test_what_cannot_be_is_refused_when_it_is_written_down(fields, message):
@@ -81,6 +85,23 @@ def test_begin_writes_the_spec_once_and_reads_it_back(tmp_path):
     assert runs.spec_of(tmp_path) == spec
     runs.begin(tmp_path, spec, HASHES)
     assert json.loads((tmp_path / "spec.json").read_text()) == record
+
+
+def test_a_folder_of_a_model_is_the_same_task_with_a_slash_behind_it():
+    assert Spec(task="models/mine/") == Spec(task="models/mine")
+
+
+def test_begin_leaves_somebody_elses_sae_alone(tmp_path):
+    (tmp_path / "cfg.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"no run of ours: cfg\.json without spec\.json"):
+        runs.begin(tmp_path, Spec(), HASHES)
+    assert [path.name for path in tmp_path.iterdir()] == ["cfg.json"]
+
+
+def test_a_spec_that_lacks_a_field_is_named(tmp_path):
+    (tmp_path / "spec.json").write_text('{"variant": "topk"}')
+    with pytest.raises(Broken, match=r"spec\.json is no spec of boardsae: KeyError: 'task'"):
+        runs.spec_of(tmp_path)
 
 
 def test_begin_names_what_differs(tmp_path):

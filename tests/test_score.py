@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from time import sleep
 
@@ -180,6 +181,41 @@ def test_runs_are_scored_once_and_a_broken_one_is_a_row(task, tmp_path, monkeypa
     assert (tmp_path / "one" / "scores.json").stat().st_mtime_ns > written
     lines = list(scoring.table(list(rows.items())))
     assert "not scored" in lines[2]
+
+
+def test_one_that_raises_or_cannot_be_read_leaves_the_others(task, tmp_path, monkeypatch):
+    def of(name):
+        if name == "gone":
+            raise ValueError("no task 'gone'")
+        return task.task
+
+    monkeypatch.setattr(tasks, "of", of)
+    monkeypatch.setattr(tasks, "open_task", lambda _: task)
+    monkeypatch.setattr("boardsae.evidence.GAMES", 40)
+    for name in ("fine", "broken", "gone", "unhashed"):
+        train_sae.train([(Spec("made", "random", {"k": 3}, 32, 4096), tmp_path / name)], task)
+    (tmp_path / "broken" / "scores.json").write_text('{"metrics": {')
+    for name, changes in (("gone", {"task": "gone"}), ("unhashed", {"hashes": {}})):
+        facts = json.loads((tmp_path / name / "spec.json").read_text()) | changes
+        (tmp_path / name / "spec.json").write_text(json.dumps(facts))
+    rows = {Path(name).name: record for name, record in scoring.score_targets([str(tmp_path)], "made")}
+    assert rows["fine"]["metrics"]["l0@1"]["value"] == pytest.approx(3)
+    assert "--force scores it again" in rows["broken"]["error"]
+    assert rows["gone"]["error"] == "no task 'gone'"
+    assert "was trained on another model" in rows["unhashed"]["error"]
+    with pytest.raises(ValueError, match="no task 'gone'"):
+        list(scoring.score_targets([str(tmp_path / "gone")], "made"))
+    monkeypatch.setattr(scoring.Desk, "score", lambda *_: {}["a bug of somebody"])
+    rows = dict(scoring.score_targets([str(tmp_path / "fine")], "made", force=True))
+    assert rows[str(tmp_path / "fine")]["error"] == "KeyError: 'a bug of somebody'"
+
+
+@pytest.mark.parametrize("cell", [0.5, None, {"value": "high"}, {"value": torch.ones(())}])
+def test_what_is_no_cell_is_refused_before_it_is_written(scorer, monkeypatch, cell):
+    metric = METRICS["l0@1"]._replace(measure=lambda *_: cell)
+    monkeypatch.setitem(METRICS, "mine@1", metric)
+    with pytest.raises(ValueError, match=r"mine@1 answers with .*; expected a cell"):
+        scores(scorer, Both())
 
 
 @pytest.fixture

@@ -61,6 +61,10 @@ def main() -> None:
         fail(str(error), 2)
     except FloatingPointError as error:
         fail(str(error), 1)
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or "memory" in str(error)):
+            raise
+        fail("out of memory; a smaller --batch, --size or --d-sae, or fewer SAEs at once, needs less", 1)
 
 
 def fail(text: str, code: int) -> NoReturn:

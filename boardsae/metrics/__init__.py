@@ -208,6 +208,10 @@ def register(identity: str, metric: Metric) -> None:
         raise ValueError(
             f"expected {identity} to be a boardsae.metrics.Metric with a measure, got {metric!r}"
         )
+    if metric.direction not in ("up", "down", ""):
+        raise ValueError(
+            f'expected {identity} to be better "up", "down" or "" (neither), got {metric.direction!r}'
+        )
     if identity in METRICS:
         raise ValueError(f"there is a metric {identity!r} already")
     METRICS[identity] = metric

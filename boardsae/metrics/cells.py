@@ -30,5 +30,16 @@ def summed(table: np.ndarray, statistic: bootstrap.Statistic, split: str) -> dic
     return valued(statistic(table.sum(0)), bootstrap.draws(table, statistic), split)
 
 
+def given(identity: str, cell: Any) -> dict[str, Any]:
+    """What a metric of somebody else answers with, if it is a cell that can be written down."""
+    numbers = [cell.get(name) for name in ("value", "low", "high")] if isinstance(cell, dict) else []
+    if not numbers or any(value is not None and not isinstance(value, (int, float)) for value in numbers):
+        raise ValueError(
+            f"{identity} answers with {cell!r}; expected a cell of boardsae.metrics.cells: valued(...), summed(...),"
+            " or absent('why')"
+        )
+    return absent("no reason was given") | cell
+
+
 def absent(reason: str) -> dict[str, Any]:
     return {"value": None, "low": None, "high": None, "split": None, "reason": reason}

@@ -34,6 +34,11 @@ def register(variant: type[SAE]) -> None:
         raise ValueError(f"expected a class of boardsae.saes.base.SAE, got {variant!r}")
     if VARIANTS.get(variant.name, variant) is not variant:
         raise ValueError(f"there is a variant {variant.name!r} already")
+    for option, default in options_of(variant).items():
+        if not isinstance(default, (bool, int, float, str)):
+            raise ValueError(
+                f"expected {variant.name}'s option {option} to have a number or a word as its default"
+            )
     VARIANTS[variant.name] = variant
 
 
