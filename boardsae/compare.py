@@ -83,8 +83,14 @@ def run_in(folder: Path) -> records.Run:
 
 def compare(a: Path, b: Path, metric: str) -> Verdict:
     """A against B in one metric."""
-    if metric not in METRICS:
-        raise ValueError(no_such("metric", metric, METRICS))
+    return verdicts(a, b, [metric])[0]
+
+
+def verdicts(a: Path, b: Path, metrics: Sequence[str]) -> list[Verdict]:
+    """A against B, metric by metric."""
+    for metric in metrics:
+        if metric not in METRICS:
+            raise ValueError(no_such("metric", metric, METRICS))
     one, other = scored_runs(a), scored_runs(b)
     hashes = {(r["hashes"]["model"], r["hashes"]["games"], r["layer"]) for r in (*one, *other)}
     if len(hashes) > 1:
@@ -92,8 +98,8 @@ def compare(a: Path, b: Path, metric: str) -> Verdict:
             f"{a} and {b} were not scored on the same model, layer and games; they cannot be compared"
         )
     if len(one) == len(other) == 1:
-        return pair(one[0], other[0], metric)
-    return curves(one, other, metric)
+        return [pair(one[0], other[0], metric) for metric in metrics]
+    return [curves(one, other, metric) for metric in metrics]
 
 
 def value_of(record: dict[str, Any], metric: str) -> float:

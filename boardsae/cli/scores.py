@@ -103,7 +103,7 @@ def compare(
     """
     from boardsae import compare as comparing
 
-    verdicts = [comparing.compare(a, b, each) for each in metric or COMPARED]
+    verdicts = comparing.verdicts(a, b, metric or COMPARED)
     print(f"{'':<28} {'A':>9} {'B':>9} {'A - B':>9}  {'95% interval':<22} at L0 {verdicts[0].l0}")
     for verdict in verdicts:
         print(comparing.told(verdict))
