@@ -5,17 +5,29 @@ import torch
 
 def device_of(name: str) -> torch.device:
     """The device of that name; "auto" is the fastest there is."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, is_there in there.items() if is_there))
-    if not there.get(name.partition(":")[0], False):
-        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise ValueError(f"no device {name!r} here; there are auto, {usable}")
-    return torch.device(name)
+    names = names_here()
+    if name != "auto" and name not in names:
+        raise ValueError(f"no device {name!r} here; there are auto, {', '.join(names)}")
+    return torch.device(names[0] if name == "auto" else name)
+
+
+def names_here() -> list[str]:
+    """What devices are called on this machine, the fastest first; GPUs of CUDA by their numbers too."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cuda = ["cuda", *(f"cuda:{number}" for number in range(gpus))] if gpus else []
+    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was asked for; the CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def bf16_pays(device: torch.device) -> bool:
@@ -25,7 +37,7 @@ def bf16_pays(device: torch.device) -> bool:
     (LOG.md): there it pays by the matrix units (AMX) alone.
     """
     if device.type != "cpu":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if cpu_has("_is_amx_tile_supported"):
         return True
     return cpu_has("_is_avx512_bf16_supported") and not cpu_name().startswith("Intel")

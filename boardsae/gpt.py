@@ -2,7 +2,7 @@
 
 `body(tokens, layer)` is the residual stream after block `layer` and `tail(x, layer)` the logits from there; one after
 the other they are exactly `forward`. Attention is written out as two batched products, because on CPUs the backward
-pass of the fused kernel is slow in bfloat16.
+pass of the fused kernel is slow in bfloat16. GPUs of CUDA take the fused kernel, which never holds all scores at once.
 """
 
 import hashlib
@@ -63,13 +63,23 @@ class Block(nn.Module):
 
     def attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
         games, plies, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-        d = width // self.heads
-        q, k, v = (  # (game * head, ply, d) each
-            qkv.view(games, plies, 3, self.heads, d).permute(2, 0, 3, 1, 4).reshape(3, -1, plies, d).unbind(0)
-        )
-        scores = torch.baddbmm(mask.to(q.dtype).expand(len(q), -1, -1), q, k.mT, alpha=d**-0.5)
-        mixed = torch.bmm(scores.softmax(-1), v)
-        return mixed.view(games, self.heads, plies, d).transpose(1, 2).reshape(games, plies, width)
+        heads = qkv.view(games, plies, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = fused(heads) if qkv.is_cuda else written_out(heads, mask)
+        return mixed.transpose(1, 2).reshape(games, plies, width)
+
+
+def written_out(heads: Float[Tensor, "3 game head ply d"], mask: Tensor) -> Float[Tensor, "game head ply d"]:
+    """Attention of queries, keys and values, as two products."""
+    _, games, count, plies, d = heads.shape
+    q, k, v = heads.reshape(3, games * count, plies, d).unbind(0)
+    scores = torch.baddbmm(mask.to(q.dtype).expand(len(q), -1, -1), q, k.mT, alpha=d**-0.5)
+    return torch.bmm(scores.softmax(-1), v).view(games, count, plies, d)
+
+
+def fused(heads: Float[Tensor, "3 game head ply d"]) -> Float[Tensor, "game head ply d"]:
+    """The same by one kernel, which knows by itself what is later."""
+    q, k, v = heads.unbind(0)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 class GPT(nn.Module):

@@ -5,6 +5,7 @@ from typing import Any
 
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
+from games.core import no_such
 
 
 def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequence[float]]:
@@ -45,6 +46,9 @@ def grid(
 
     The values go to the option that decides the variant's sparsity. `settings` are other fields of all specs.
     """
+    for variant in sparsities:
+        if variant not in VARIANTS:
+            raise ValueError(no_such("variant", variant, VARIANTS))
     return tuple(
         Spec(task, variant, {VARIANTS[variant].sparsity: value} if values else {}, seed=seed, **settings)  # type: ignore[dict-item]
         for variant, values in sparsities.items()

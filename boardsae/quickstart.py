@@ -1,6 +1,5 @@
 """From nothing to a scored table in minutes: four variants, two sparsities, controls, figures, a page, what is next."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +74,7 @@ def task_of(game: str) -> str:
 
 
 def train(specs: Sequence[Spec], out: Path) -> None:
-    results = sweep.sweep(specs, out, sweep.locally(os.cpu_count() or 1))
+    results = sweep.sweep(specs, out, sweep.locally(sweep.usual_jobs("auto")))
     if all(result.error for result in results):
         raise FloatingPointError(f"no SAE was trained; the first failed with: {results[0].error}")
 

@@ -71,11 +71,11 @@ def on_ray(address: str) -> Engine:
 
 
 def device_on(asked: str) -> str:
-    """What `auto` is on this cluster: its GPUs, if it has some."""
+    """What `auto` is on this cluster: its GPUs, if it has some. A GPU has no number: a task sees but its own."""
     import ray
 
     if asked != "auto":
-        return asked
+        return asked.partition(":")[0]
     return "cuda" if ray.cluster_resources().get("GPU") else "cpu"
 
 

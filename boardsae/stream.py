@@ -5,6 +5,7 @@ shuffled and cut into batches; what is left over is dropped. All SAEs of a strea
 A variant that needs the model's tail gets whole games instead, about as many rows a step.
 """
 
+import copy
 from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
@@ -57,6 +58,12 @@ class Tail:
         return Downstream(logits[self.live], [each[self.live] / self.scale for each in later])
 
 
+def model_on(model: GPT, device: torch.device) -> GPT:
+    """The model where its activations are computed; elsewhere than on the CPU a copy, since scores read it here."""
+    here = model if device.type == "cpu" else copy.deepcopy(model).to(device)
+    return here.requires_grad_(False)
+
+
 class Batch(NamedTuple):
     x: Float[Tensor, "row d"]
     grad: Float[Tensor, "row d"] | None = None
@@ -67,8 +74,7 @@ class Stream:
     """Batches of activations after a layer of a task's model, divided by `scale`."""
 
     def __init__(self, opened: tasks.Open, feed: Feed, device: torch.device):
-        self.model, self.feed, self.device = opened.model, feed, device
-        self.model.requires_grad_(False).to(device)
+        self.model, self.feed, self.device = model_on(opened.model, device), feed, device
         self.context = opened.model.shape.context
         self.tokens, self.select = (tokens_of(opened.dataset, split) for split in ("train", "select"))
         for split, tokens, enough in (("train", self.tokens, 10), ("select", self.select, 1)):

@@ -60,7 +60,7 @@ def specs_in(path: Path) -> tuple[Spec, ...]:
     plugins.look_in(path.parent)
     try:
         found = runpy.run_path(str(path)).get("SPECS")
-    except (SyntaxError, NameError, ImportError, TypeError) as error:
+    except Exception as error:  # whatever somebody else's code raises
         raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from None
     if not isinstance(found, tuple | list) or not all(isinstance(spec, Spec) for spec in found):
         raise ValueError(
@@ -87,6 +87,16 @@ def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = P
 
 def run_pack(pack: Pack) -> list[Result]:
     """Trains a pack. Whatever goes wrong is the result of the run that is to blame, found by training each alone."""
+    trouble = trouble_of(pack)  # without its traceback, which would hold the pack's tensors
+    if trouble and len(pack.specs) > 1:
+        return [result for spec in pack.specs for result in run_pack(pack._replace(specs=(spec,)))]
+    if trouble:
+        runs.fail(pack.folders[0], trouble)
+    return results_of(pack)
+
+
+def trouble_of(pack: Pack) -> str | None:
+    """Trains a pack; answers with what went wrong."""
     from boardsae import train_sae
 
     try:
@@ -94,10 +104,8 @@ def run_pack(pack: Pack) -> list[Result]:
         opened = tasks.open_task(tasks.of(pack.specs[0].task))
         train_sae.train(list(zip(pack.specs, pack.folders, strict=True)), opened, device=pack.device)
     except Exception as error:  # one run's trouble must not end the sweep
-        if len(pack.specs) > 1:
-            return [result for spec in pack.specs for result in run_pack(pack._replace(specs=(spec,)))]
-        runs.fail(pack.folders[0], f"{type(error).__name__}: {error}")
-    return results_of(pack)
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def results_of(pack: Pack) -> list[Result]:
@@ -167,6 +175,7 @@ def usual_jobs(device: str) -> int:
 
 def sweep(specs: Sequence[Spec], root: Path, engine: Engine, device: str = "auto") -> list[Result]:
     """Trains what is not trained yet; answers with every run, in the order of the specs."""
+    check_folders(specs, root)
     # Games that are missing are made once, before workers ask for them.
     hashes = {task: tasks.open_task(tasks.of(task)).hashes for task in sorted({spec.task for spec in specs})}
     for spec in specs:
@@ -182,6 +191,18 @@ def sweep(specs: Sequence[Spec], root: Path, engine: Engine, device: str = "auto
         bar.update(len(results))
     bar.close()
     return [outcome(spec, runs.path_of(spec, root)) for spec in specs]
+
+
+def check_folders(specs: Sequence[Spec], root: Path) -> None:
+    """Runs of tasks whose names end alike would live in one folder, and one be taken for the other."""
+    there: dict[Path, Spec] = {}
+    for spec in specs:
+        other = there.setdefault(folder := runs.path_of(spec, root), spec)
+        if other != spec:
+            raise ValueError(
+                f"expected one run for {folder}, got one of task {other.task!r} and one of task {spec.task!r};"
+                " rename one of them, or sweep it into another --out"
+            )
 
 
 def outcome(spec: Spec, folder: Path) -> Result:

@@ -21,6 +21,7 @@ import games
 from boardsae import Broken, data, gpt
 from boardsae.activations import Reading, alphabet
 from boardsae.files import read_json, write_json, write_tensors, write_text
+from boardsae.model_formats import refuse_models
 from boardsae.muon import Muon
 from boardsae.play import Batch, batch_of, by_ply, is_exact, pairs_of, totals
 from boardsae.progress import progress, say
@@ -136,6 +137,8 @@ def checked(name: str, recipe: Recipe) -> data.Dataset:
         raise ValueError(f"expected batch to be 1 game or more, got {recipe.batch}")
     if recipe.minutes is not None and not recipe.minutes > 0:
         raise ValueError(f"expected minutes above 0, got {recipe.minutes}")
+    if not 0 <= recipe.seed < 2**63:
+        raise ValueError(f"expected a seed from 0 to 2**63 - 1, got {recipe.seed}")
     dataset = data.load(Path(recipe.data))
     if dataset.game.name != name:
         raise ValueError(f"expected {name} games, {recipe.data} holds {dataset.game.name}")
@@ -192,13 +195,13 @@ class Training:
     def batch(self, moves: Shaped[np.ndarray, "game ply"]) -> Batch | Reading:
         """Games on the device; what is legal is asked for only where it is learnt from."""
         if self.recipe.objective == "soft":
-            return Batch(*(part.to(self.device) for part in batch_of(self.game, moves)))
-        return Reading(*(part.to(self.device) for part in pairs_of(self.game, moves)))
+            return Batch(*(sent(part, self.device) for part in batch_of(self.game, moves)))
+        return Reading(*(sent(part, self.device) for part in pairs_of(self.game, moves)))
 
     def check_finite(self, step: int, loss: Tensor) -> None:
         """A model that lost its numbers stops here; its last checkpoint is from before."""
-        whole = self.finite and loss.isfinite() and all(p.isfinite().all() for p in self.model.parameters())
-        if not whole:
+        weights = (parameter.isfinite().all() for parameter in self.model.parameters())
+        if not torch.stack([self.finite, loss.isfinite(), *weights]).all():  # asks the device once
             raise FloatingPointError(
                 f"the loss or a weight is no longer finite at step {step}; the last checkpoint is kept;"
                 " train again with a lower --lr and another --out"
@@ -209,6 +212,13 @@ class Training:
         facts = {"step": step, "tokens": step * self.tokens_a_step, "seconds": round(seconds, 1)}
         play = by_ply(self.model, self.game, self.held_out, is_exact(self.dataset))
         return facts | {"train_loss": loss.item()} | totals(play)
+
+
+def sent(part: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. A GPU fetches it from pinned memory while the CPU goes on."""
+    if device.type == "cuda":
+        return part.pin_memory().to(device, non_blocking=True)
+    return part.to(device)
 
 
 def train(
@@ -228,8 +238,8 @@ def train(
     started = saved = time.monotonic()
     for step in range(first + 1, steps + 1):
         loss = training.take(step - 1)
-        log, save = step % log_every == 0 or step == steps, step == steps
-        save = save or time.monotonic() - saved > CHECKPOINT_SECONDS
+        log = step % log_every == 0 or step == steps
+        save = ranks.writes and (step == steps or time.monotonic() - saved > CHECKPOINT_SECONDS)
         if log or save or step % LOOK_EVERY == 0:
             training.check_finite(step, loss)
         if bar is None:
@@ -293,12 +303,14 @@ def told(row: dict[str, float]) -> str:
 
 def begin(folder: Path, request: dict[str, Any]) -> None:
     """The folder, for this recipe on these games alone."""
-    folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "request.json"
-    if asked.exists() and {"minutes": None} | read_json(asked) != request:
+    if not asked.exists():
+        refuse_models(folder)
+    elif {"minutes": None} | read_json(asked) != request:
         raise FileExistsError(
             f"{folder} holds a model of another recipe or other games, see {asked}; choose another --out"
         )
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(asked, request)
 
 

@@ -20,7 +20,7 @@ import games
 from boardsae import Broken, dictionary, runs, saes, tasks
 from boardsae.activations import lengths, scored
 from boardsae.cache import MAX_GB, CachedStream
-from boardsae.devices import bf16_pays, device_name, device_of
+from boardsae.devices import bf16_pays, device_name, device_of, wait_for
 from boardsae.files import write_json, write_tensors, write_text
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
@@ -61,11 +61,14 @@ class Training:
         self.sae.bf16 = bf16_pays(stream.device)
         fused = stream.device.type != "mps"  # which not every torch of ours has
         self.adam = torch.optim.Adam(self.sae.parameters(), self.recipe.lr, betas=self.sae.betas, fused=fused)
-        self.scale = stream.scale
+        self.scale, self.device = stream.scale, stream.device
         self.step, self.seconds, self.log = 0, 0.0, list[dict[str, float]]()
 
     def take(self, batch: Batch) -> None:
         """One step of training."""
+        logged = (self.step + 1) % LOG_EVERY == 0 or self.step + 1 == self.spec.steps
+        if logged:
+            wait_for(self.device)
         began = time.perf_counter()
         now = (self.step + 0.5) / self.spec.steps
         tuned = self.step >= self.spec.own_steps
@@ -81,10 +84,21 @@ class Training:
         self.adam.step()
         self.sae.after_step(step, outcome)
         self.step += 1
-        self.seconds += time.perf_counter() - began
-        if self.step % LOG_EVERY == 0 or self.step == self.spec.steps:
+        if logged:
+            wait_for(self.device)
+        self.count(time.perf_counter() - began, logged)
+        if logged:
             self.log.append(self.row(batch.x, outcome))
             self.check_finite()
+
+    def count(self, seconds: float, logged: bool) -> None:
+        """Every step is timed on a CPU. A device works on its own, and to wait for it at every step would hold it up:
+        there a step that is logged is waited for, and stands for those since the last one.
+        """
+        if self.device.type == "cpu":
+            self.seconds += seconds
+        elif logged:
+            self.seconds += seconds * (self.step - (self.log[-1]["step"] if self.log else 0))
 
     def with_gradients(self, step: Step, tuned: bool) -> Outcome:
         """The loss, and its gradient in every parameter: by hand where the variant has a way, else by autograd."""

@@ -10,7 +10,8 @@ from made_task import opened
 
 from benchmarks.speed import gpu, tokens_to_gap
 from benchmarks.speed.tokens_to_gap import Way
-from boardsae import dictionary, gate, generate, gpt, stream, train_gpt, train_sae
+from boardsae import dictionary, gate, generate, gpt, muon, stream, train_gpt, train_sae
+from boardsae.files import read_json
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
 
@@ -87,9 +88,31 @@ def test_a_killed_run_goes_on_on_a_device(task, tmp_path, monkeypatch):
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
 
 
+def test_the_model_of_a_task_stays_on_the_cpu(task, elsewhere):
+    there = stream.Stream(task, stream.Feed(0, 256), elsewhere)
+    assert {p.device for p in there.model.parameters()} == {elsewhere}
+    assert {p.device.type for p in task.model.parameters()} == {"cpu"}
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_device_is_waited_for_at_steps_that_are_logged(task, tmp_path, monkeypatch):
+    clock = [0.0]
+
+    def waits(_device):
+        clock[0] += 1
+
+    monkeypatch.setattr(train_sae.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(train_sae, "wait_for", waits)
+    monkeypatch.setattr(train_sae, "LOG_EVERY", 3)
+    trained(spec_of("topk"), tmp_path, task, pretend.NAME)
+    assert clock[0] == 2 * 3  # before and after steps 3, 6 and 8
+    assert read_json(tmp_path / "boardsae.json")["seconds"] == STEPS  # one each
+
+
 @pytest.mark.parametrize("objective", ["next", "soft"])
 def test_a_gpt_is_trained_and_judged_on_a_device(objective, tmp_path, elsewhere, monkeypatch):
     monkeypatch.setattr(train_gpt, "EVALUATE_TOKENS", 0)
+    monkeypatch.setattr(muon, "bf16_pays", lambda _device: False)  # so that both round alike
     monkeypatch.setattr(gate, "GAMES", dict.fromkeys(gate.GAMES, 100))
     generate.from_policy("othello6", 2500, 0, "uniform", 1, tmp_path / "data")
     recipe = train_gpt.Recipe(str(tmp_path / "data"), "nano", objective, 6 * 16 * 31, batch=16, bf16=False)

@@ -70,6 +70,14 @@ def test_attention_is_that_of_torch():
     torch.testing.assert_close(block.attend(qkv, mask), expected.transpose(1, 2).reshape(3, 7, 32))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_fused_kernel_gives_what_the_products_give(dtype):
+    heads = torch.randn(3, 4, 2, 7, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
+    mask = torch.triu(torch.full((7, 7), -1e4), 1)
+    close = {"atol": 0.03, "rtol": 0.03} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(gpt.fused(heads), gpt.written_out(heads, mask), **close)
+
+
 def test_a_batch_pairs_every_token_with_what_the_rules_allow_next():
     game = games.load("othello6")
     moves, _ = game.generate(2, 0, 400, game.policy("uniform"))
@@ -182,6 +190,14 @@ def test_a_folder_is_for_one_recipe(folder, tmp_path):
         train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())
 
 
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_model_from_elsewhere_is_not_trained_over(folder, tmp_path, name):
+    (tmp_path / name).write_text("somebody's")
+    with pytest.raises(FileExistsError, match=f"{name}.*holds a model.*; choose another --out"):
+        list(train("othello6", tiny(folder), tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_training_does_not_go_on_with_other_games(tmp_path):
     generate.from_policy("othello6", 3000, 0, "uniform", 1, tmp_path / "data")
     recipe = tiny(tmp_path / "data", tokens=64 * 31)
@@ -215,9 +231,11 @@ def test_broken_files_are_refused(folder, tmp_path):
         ("othello6", {"objective": "sfot"}, "no objective 'sfot', did you mean 'soft'"),
         ("othello6", {"tokens": 0}, "expected tokens to be 1 or more, got 0"),
         ("othello6", {"minutes": 0.0}, "expected minutes above 0, got 0.0"),
+        ("othello6", {"seed": -1}, "expected a seed from 0 to .*, got -1"),
+        ("othello6", {"seed": 2**63}, "expected a seed from 0 to .*, got 9223372036854775808"),
     ],
 )
 def test_bad_requests(folder, tmp_path, name, changes, said):
     with pytest.raises(ValueError, match=said):
         list(train(name, tiny(folder, **changes), tmp_path / "m"))
-    assert not (tmp_path / "m" / "model.json").exists()
+    assert not (tmp_path / "m").exists()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from test_saes import FEATURES, ROWS, D, Tail, made, step_for, train
 
+from boardsae.saes import choice, feature_choice
 from boardsae.saes.annealing import powered
 from boardsae.saes.base import Step
 from boardsae.saes.choice import zipf
@@ -83,6 +84,18 @@ def test_zipf_by_hand():
     capped = zipf(4, 3.0, 1.0)  # the first two would take more than every row
     assert capped.sum().item() == pytest.approx(3.0)
     assert capped.max().item() == 1.0
+
+
+@pytest.mark.parametrize("name", ["mutual_choice", "feature_choice"])
+def test_the_zipf_law_is_drawn_up_once(name, monkeypatch):
+    asked = []
+    for module in (choice, feature_choice):
+        module_law = module.zipf
+        monkeypatch.setattr(module, "zipf", lambda *law, of=module_law: asked.append(law) or of(*law))
+    choice.expected.cache_clear()
+    feature_choice.budgets_by_rank.cache_clear()
+    train(made(name, **({"phase": 0.0} if name == "feature_choice" else {})), 6)
+    assert 0 < len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("name", ["mutual_choice", "batch_topk"])

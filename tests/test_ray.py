@@ -209,6 +209,10 @@ def test_a_driver_that_ends_leaves_no_task_behind_and_its_repetition_goes_on(tas
     assert trained in (False, (short / "boardsae.json").stat().st_mtime_ns)
 
 
+def test_a_task_on_a_gpu_does_not_choose_which():
+    assert [ray_engine.device_on(asked) for asked in ("cuda:1", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+
+
 def test_what_keeps_dying_is_the_failure_of_its_runs_alone(task, tmp_path):
     pack, other = (sweep.Pack((spec,), tmp_path) for spec in specs(task)[:2])
     ray_engine.lose(pack, RuntimeError("The worker died.\nmore"))

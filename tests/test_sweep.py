@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from made_task import opened
 from processes import hear_ctrl_c
 from typer.testing import CliRunner
 
-from boardsae import gpt, runs, saes, sweep, train_sae
+from boardsae import gpt, quickstart, runs, saes, sweep, train_sae
 from boardsae.cli import app
 from boardsae.files import write_json
 from boardsae.runs import Spec
-from boardsae.sweep import Pack
+from boardsae.sweep import Pack, Result
 
 torch.set_num_threads(1)
 
@@ -103,6 +104,36 @@ def test_only_the_guilty_run_fails(task, tmp_path, monkeypatch):
     assert {r.error for r in sweep.sweep(asked, tmp_path, sweep.locally(1))} == {None}
 
 
+def test_a_pack_that_failed_holds_nothing_when_its_runs_are_tried_alone(task, tmp_path, monkeypatch):
+    held = []
+
+    def out_of_memory(*_, **__):
+        assert all(tensor() is None for tensor in held)
+        large = torch.zeros(9)
+        held.append(weakref.ref(large))
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(train_sae, "train", out_of_memory)
+    pack = Pack(tuple(specs(task, "standard", "topk")), tmp_path)
+    assert [result.error for result in sweep.run_pack(pack)] == ["RuntimeError: out of memory"] * 2
+    assert len(held) == 3
+
+
+def test_two_tasks_of_one_name_do_not_share_a_folder(tmp_path):
+    asked = [Spec(task, "topk") for task in ("a/model", "a/model", "b/model")]
+    with pytest.raises(ValueError, match="one of task 'a/model' and one of task 'b/model'; rename"):
+        sweep.sweep(asked, tmp_path, quiet)
+
+
+def test_quickstart_fills_a_gpu_by_one_process(tmp_path, monkeypatch):
+    jobs = []
+    monkeypatch.setattr(sweep, "usual_jobs", lambda _device: 1)
+    monkeypatch.setattr(sweep, "locally", jobs.append)
+    monkeypatch.setattr(sweep, "sweep", lambda *_: [Result(Spec(), tmp_path, None)])
+    quickstart.train([], tmp_path)
+    assert jobs == [1]
+
+
 def test_a_file_of_specs(tmp_path):
     path = tmp_path / "specs.py"
     with pytest.raises(FileNotFoundError, match="a sweep is a Python file with SPECS"):
@@ -113,6 +144,12 @@ def test_a_file_of_specs(tmp_path):
         ("SPEC = ()", "got NoneType"),
         ("import nothing_of_that_name", "cannot be run: ModuleNotFoundError"),
         ("SPECS = (", "cannot be run: SyntaxError"),
+        ("SPECS = 1 / 0", "specs.py cannot be run: ZeroDivisionError: division by zero"),
+        ("SPECS = {}['topk']", "specs.py cannot be run: KeyError: 'topk'"),
+        (
+            "from boardsae.grid import grid\nSPECS = grid('othello6-v2', {'topkk': (8,)})",
+            "specs.py cannot be run: ValueError: no variant 'topkk', did you mean 'topk'",
+        ),
         ("from boardsae.runs import Spec\nSPECS = (Spec(variant='topkk'),)", "did you mean 'topk'"),
     ):
         path.write_text(text)

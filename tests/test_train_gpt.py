@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from typer.testing import CliRunner
 
 import games
-from boardsae import gate, generate, gpt, plots, probes, train_gpt
+from boardsae import gate, generate, gpt, plots, probes, ranks, train_gpt
+from boardsae.cli import app, models
 from boardsae.cli.models import finish
 from boardsae.play import batch_of, by_ply, pairs_of, totals
 from boardsae.train_gpt import Recipe, cross_entropy, train
@@ -132,6 +135,50 @@ def test_a_nan_stops_training_before_it_reaches_a_checkpoint(folders, tmp_path, 
     list(train("othello6", tiny(folders / "othello6"), tmp_path / "whole"))
     resumed, whole = gpt.load(tmp_path / "m").state_dict(), gpt.load(tmp_path / "whole").state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often the values of a tensor are asked for, which is when a GPU is waited for."""
+
+    times = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.times += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*args, **kwargs or {})
+
+
+def test_whether_all_is_finite_is_one_question_to_the_device(folders):
+    training = train_gpt.Training(
+        train_gpt.checked("othello6", recipe := tiny(folders / "othello6")),
+        recipe,
+        train_gpt.CPU,
+        ranks.ALONE,
+    )
+    with Reads() as reads:
+        training.check_finite(1, torch.tensor(1.0))
+    assert reads.times == 1
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(FloatingPointError, match="at step 1"):
+            training.check_finite(1, torch.tensor(bad))
+
+
+def test_a_process_that_saves_nothing_looks_as_rarely_as_ever(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)
+    looked = []
+    monkeypatch.setattr(train_gpt.Training, "check_finite", lambda _, step, _loss: looked.append(step))
+    recipe = tiny(folders / "othello6", tokens=40 * 16 * 31)
+    assert list(train("othello6", recipe, tmp_path / "m", ranks=ranks.Ranks(rank=1))) == []
+    assert looked == list(range(4, 41, 4))
+    assert not (tmp_path / "m").exists()
+
+
+def test_no_process_waits_for_the_gate(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(train_gpt, "train", lambda *_: order.append("train") or iter(()))
+    monkeypatch.setattr(ranks, "leave", lambda _: order.append("leave"))
+    monkeypatch.setattr(models, "finish", lambda *_: order.append("gate"))
+    CliRunner().invoke(app, ["train-gpt", "othello6", "--device", "cpu", "--out", str(tmp_path)])
+    assert order == ["train", "leave", "gate"]
 
 
 def test_a_rate_far_too_high_is_told(folders, tmp_path):

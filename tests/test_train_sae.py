@@ -192,9 +192,15 @@ def test_what_is_there_is_not_overwritten(task, tmp_path):
     assert weights(tmp_path) != before
 
 
+def losing_its_numbers():
+    bad = spec("standard")
+    bad.options["l1"] = float("nan")  # which a spec refuses
+    return bad
+
+
 def test_a_run_that_loses_its_numbers_fails_alone(task, tmp_path, monkeypatch):
     monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
-    bad = spec("standard", options={"l1": float("nan")})
+    bad = losing_its_numbers()
     results = train_sae.train([(bad, tmp_path / "bad"), (spec("topk"), tmp_path / "good")], task)
     assert "no longer finite at step 1" in results[tmp_path / "bad"]
     assert "no longer finite" in json.loads((tmp_path / "bad" / "error.json").read_text())["error"]
@@ -205,7 +211,7 @@ def test_a_run_that_loses_its_numbers_fails_alone(task, tmp_path, monkeypatch):
 
 def test_a_run_that_loses_its_numbers_stops_when_the_log_shows_it(task, tmp_path, monkeypatch):
     monkeypatch.setattr(train_sae, "LOG_EVERY", 5)
-    (error,) = train_sae.train([(spec("standard", options={"l1": float("nan")}), tmp_path)], task).values()
+    (error,) = train_sae.train([(losing_its_numbers(), tmp_path)], task).values()
     assert "no longer finite at step 5" in error
 
 
@@ -309,3 +315,15 @@ def test_devices():
     assert device_of("cpu") == CPU
     with pytest.raises(ValueError, match="no device 'tpu' here; there are auto"):
         device_of("tpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:256", "cpu:x", "cpu:1", "mps", ""])
+def test_a_device_that_is_not_there_is_one_line(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert [device_of(each).index for each in ("auto", "cuda:0", "cuda:1")] == [None, 0, 1]
+    with pytest.raises(
+        ValueError, match=rf"^no device '{name}' here; there are auto, cuda, cuda:0, cuda:1, cpu$"
+    ):
+        device_of(name)

@@ -53,10 +53,10 @@ def train_gpt(
         recipe = train_gpt.paced(game, recipe, folder, chosen, joined)
     for row in train_gpt.train(game, recipe, folder, chosen, joined):
         say(train_gpt.told(row))
+    ranks.leave(joined)  # before the gate, for which the other processes would have to wait
     if joined.writes:
         finish(folder, chosen)
         print(folder)
-    ranks.leave(joined)
 
 
 def finish(folder: Path, device: Any) -> None:

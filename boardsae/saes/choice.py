@@ -1,5 +1,7 @@
 """What mutual and feature choice share: the Zipf law of how often features should fire, and the loss it gives."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -25,6 +27,11 @@ def zipf(features: int, total: float, most: float) -> Float[Tensor, " rank"]:
 
 def underused(density: Float[Tensor, " feature"], k: int) -> Bool[Tensor, " feature"]:
     """Features that fire far less than the Zipf law expects at their rank, where k are active a row."""
-    expected = zipf(len(density), min(float(k), float(len(density))), 1.0)
     ranks = density.argsort(descending=True, stable=True).argsort()
-    return density < UNDERUSED * expected.to(density)[ranks]
+    return density < UNDERUSED * expected(len(density), k, density.dtype, density.device)[ranks]
+
+
+@lru_cache  # the same at every step
+def expected(features: int, k: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " rank"]:
+    """The densities that the Zipf law gives by rank."""
+    return zipf(features, min(float(k), float(features)), 1.0).to(device, dtype)

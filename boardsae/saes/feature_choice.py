@@ -1,5 +1,7 @@
 """Every feature chooses its rows: as many as a Zipf law of its rank allows (Ayonrinde 2024)."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -39,12 +41,9 @@ class FeatureChoice(MutualChoice):
         self.phase = phase
 
     def budgets(self, rows: int) -> Int[Tensor, " feature"]:
-        """m_i: rows that each feature may choose. The cumulated law is rounded, so that the sum is right."""
-        ends = zipf(self.features, float(self.k * rows), float(rows)).cumsum(0).round().long()
-        sizes = torch.diff(ends, prepend=ends.new_zeros(1))
-        return sizes[self.density.argsort(descending=True, stable=True).argsort().cpu()].to(
-            self.density.device
-        )
+        """m_i: rows that each feature may choose."""
+        ranks = self.density.argsort(descending=True, stable=True).argsort()
+        return budgets_by_rank(self.features, self.k, rows, self.density.device)[ranks]
 
     def select(self, z: Float[Tensor, "row feature"], progress: float) -> Float[Tensor, "row feature"]:
         return super().select(z, progress) if progress < self.phase else chosen(z, self.budgets(len(z)))
@@ -54,6 +53,13 @@ class FeatureChoice(MutualChoice):
         z = self.pre(x).relu()
         budgets = self.budgets(len(z)).tolist()
         self.threshold.copy_(torch.stack([level(z[:, i], m) for i, m in enumerate(budgets)]))
+
+
+@lru_cache  # the same at every step
+def budgets_by_rank(features: int, k: int, rows: int, device: torch.device) -> Int[Tensor, " rank"]:
+    """The cumulated Zipf law is rounded, so that the sum is right."""
+    ends = zipf(features, float(k * rows), float(rows)).cumsum(0).round().long()
+    return torch.diff(ends, prepend=ends.new_zeros(1)).to(device)
 
 
 def chosen(z: Float[Tensor, "row feature"], budgets: Int[Tensor, " feature"]) -> Float[Tensor, "row feature"]:
