@@ -164,7 +164,10 @@ def load(folder: Path) -> GPT:
 
     if not (folder / "model.json").exists():
         raise FileNotFoundError(f"no model in {folder}; train one: boardsae train-gpt GAME --out {folder}")
-    shape = Shape(**read_json(folder / "model.json")["shape"])
+    try:
+        shape = Shape(**read_json(folder / "model.json")["shape"])
+    except (KeyError, TypeError) as error:
+        raise Broken(f"{folder / 'model.json'} does not say the shape of a GPT: {error}") from None
     model = GPT(shape)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))

@@ -207,6 +207,13 @@ def test_training_does_not_go_on_with_other_games(tmp_path):
         list(train("othello6", recipe, tmp_path / "m"))
 
 
+def test_a_model_file_of_another_kind_is_refused(tmp_path):
+    for text, lacks in (('{"name": "theirs"}', "shape"), ('{"shape": {"depth": 3}}', "depth")):
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(Broken, match=rf"model\.json does not say the shape of a GPT: .*{lacks}"):
+            gpt.load(tmp_path)
+
+
 def test_broken_files_are_refused(folder, tmp_path):
     recipe = tiny(folder, tokens=64 * 31)
     list(train("othello6", recipe, tmp_path / "m"))

@@ -4,8 +4,9 @@
     python -m benchmarks.speed.gpu --quick --device cpu  # sees that it runs, on small things
 
 A GPT of size `paper` takes steps of `train-gpt`, games and all. A pack of SAEs of width 512 x 4,096 reads one stream of
-its activations, as `sweep` has it. By the clock, the best of all rounds; work that is under way is waited for. The
-shares count the products that a step cannot do without: six operations a weight and token, five products an SAE.
+its activations, as `sweep` has it, and a round is as long as a chunk of them lasts, so that reading it counts. By the
+clock: the median of all rounds, of the large product the best; work that is under way is waited for. The shares count
+the products that a step cannot do without: six operations a weight and token, five products an SAE.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -42,39 +44,39 @@ class Sizes(NamedTuple):
     pack: int  # SAEs
     features: int
     batches: tuple[int, ...]  # rows a step of the SAEs
-    steps: int  # in each round
+    steps: int  # in each round, or as many as a chunk of activations lasts
+    chunks: int  # of activations in each round of a pack
     rounds: int
 
 
-WHOLE = Sizes(8192, 20_000, "paper", 256, 16, 4096, (1024, 4096, 16_384), 10, 5)
-QUICK = Sizes(256, 2000, "nano", 16, 2, 64, (256,), 1, 1)
+WHOLE = Sizes(8192, 20_000, "paper", 256, 16, 4096, (1024, 4096, 16_384), 10, 1, 5)
+QUICK = Sizes(256, 2000, "nano", 16, 2, 64, (256,), 1, 0, 1)
 
 
-def seconds(work: Callable[[], torch.Tensor], times: int, rounds: int) -> float:
-    """Of one call, the best of all rounds after one that warms up; reading one number of a result waits for it."""
-    best = float("inf")
-    for round in range(rounds + 1):
+def seconds(work: Callable[[], torch.Tensor], times: int, rounds: int) -> list[float]:
+    """Of one call, in each round after one that warms up; reading one number of a result waits for it."""
+    took = []
+    for _ in range(rounds + 1):
         began = time.perf_counter()
         for _ in range(times - 1):
             work()
         work().flatten()[0].item()
-        if round:
-            best = min(best, (time.perf_counter() - began) / times)
-    return best
+        took.append((time.perf_counter() - began) / times)
+    return took[1:]
 
 
 def peak(device: torch.device, sizes: Sizes) -> float:
     """Operations a second of a large product, in the numbers that training multiplies there."""
     kind = torch.bfloat16 if bf16_pays(device) else torch.float32
     a = torch.randn(sizes.product, sizes.product).to(device, kind)
-    return 2 * sizes.product**3 / seconds(lambda: a @ a, sizes.steps, sizes.rounds)
+    return 2 * sizes.product**3 / min(seconds(lambda: a @ a, sizes.steps, sizes.rounds))
 
 
 def gpt_line(dataset: data.Dataset, device: torch.device, sizes: Sizes, rate: float) -> str:
     recipe = Recipe(str(dataset.folder), sizes.gpt, "next", 10**9, sizes.step, bf16=bf16_pays(device))
     training = GptTraining(dataset, recipe, device, ALONE)
     numbers = iter(range(10**6))
-    took = seconds(lambda: training.take(next(numbers)), sizes.steps, sizes.rounds)
+    took = median(seconds(lambda: training.take(next(numbers)), sizes.steps, sizes.rounds))
     tokens = training.tokens_a_step / took
     weights = sum(p.numel() for p in training.model.parameters())
     layers, width, _ = gpt.SIZES[sizes.gpt]
@@ -110,7 +112,8 @@ def pack_line(stream: Stream, spec: Spec, sizes: Sizes, rate: float) -> str:
             each.take(batch)
         return pack[-1].sae.b_dec.detach()
 
-    took = seconds(together, sizes.steps, sizes.rounds)
+    lasts = stream.chunk * stream.context // stream.feed.batch
+    took = median(seconds(together, max(sizes.steps, sizes.chunks * lasts), sizes.rounds))
     rows = sizes.pack * stream.feed.batch / took
     share = rows * 5 * 2 * stream.first.shape[1] * spec.d_sae / rate
     memory = "-" if alone is None or before is None else f"{(before - alone) / (sizes.pack - 1) / 1e6:.0f}"
@@ -124,8 +127,8 @@ def taken(pack: list[Training], stream: Stream) -> int | None:
     """The most memory that the device had in use during a step of these, where it tells."""
     if stream.device.type != "cuda":
         return None
-    torch.cuda.reset_peak_memory_stats(stream.device)
     batch = next(stream.batches())
+    torch.cuda.reset_peak_memory_stats(stream.device)
     for each in pack:
         each.take(batch)
     return torch.cuda.max_memory_allocated(stream.device)
