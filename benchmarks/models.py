@@ -53,6 +53,12 @@ COMMANDS = {
         "boardsae train-gpt chess --size small --objective soft --tokens 80000000 --data data/chess-models"
         " --out models/chess-v2",
     ),
+    # 56M tokens: two hours on two cores, by `torchrun --nproc-per-node 2 -m boardsae`
+    "chess-v3": (
+        "boardsae generate-data chess --policy uniform --games 800000 --seed 100 --out data/chess-models",
+        "boardsae train-gpt chess --size medium --objective soft --tokens 56000000 --batch 64 --lr 0.015"
+        " --lr-others 0.002 --data data/chess-models --out models/chess-v3",
+    ),
     # 35M tokens: 36 minutes on one core
     "chess-pgn-v1": (
         "boardsae generate-data chess-pgn --games 800000 --seed 100 --out data/chess-pgn-models",

@@ -19,6 +19,7 @@ PINNED = {
     "othello-v1": "b2b41c4961e5ce61bdf1add996262f0b6cad1c63ae0dc32c4679c72be80c32f2",
     "othello-v2": "122f7ca9bf1994d7920730f5eeb6605ed9978bc282c1c9b5368944a988190316",
     "chess-v2": "8c23a8a1a2e785fd77017b5e4d0cfb73fd933392a1648c0b9655f875a983c89c",
+    "chess-v3": "015b9887551ec869b084c747cb229a5ae92368ba9da5f17fc7584277ebb8951b",
     "chess-pgn-v1": "ecdf939b704b51ece10083a10f89381121eb98ef70fbec59a5b8f24395fc8018",
 }
 TWIN_SEED = 1  # of the random weights of a model's twin

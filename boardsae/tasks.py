@@ -81,6 +81,17 @@ TASKS = {
             "uniform",
         ),
         Task(
+            "chess-v3",
+            "chess",
+            "chess-v3",
+            5,
+            50_000,
+            0,
+            "80485e8b13835f19c1873953ab31317a1433b93f5a31d1e70c1083c32a26d37d",
+            "data/chess-uniform",
+            "uniform",
+        ),
+        Task(
             "chess-pgn-v1",
             "chess-pgn",
             "chess-pgn-v1",
@@ -111,19 +122,15 @@ def of(name: str) -> Task:
     folder = Path(name)
     if not (folder / "model.json").exists():
         raise ValueError(f"{no_such('task', name, TASKS)}; a folder of train-gpt will do as well")
-    facts = read_json(folder / "model.json")
-    game = facts["shape"]["game"]
-    layer = models.gate_of(folder)["layer"]
-    return Task(
-        folder.name,
-        game,
-        name,
-        layer,
-        generate.DEFAULT_GAMES.get(game, generate.OTHERS),
-        0,
-        None,
-        facts["recipe"]["data"],
-    )
+    facts, gate = read_json(folder / "model.json"), models.gate_of(folder)
+    try:
+        game, games, layer = facts["shape"]["game"], facts["recipe"]["data"], gate["layer"]
+    except (KeyError, TypeError) as error:
+        raise Broken(
+            f"{folder} is no model of train-gpt: its model.json or gate.json lacks {error}"
+        ) from None
+    many = generate.DEFAULT_GAMES.get(game, generate.OTHERS)
+    return Task(folder.name, game, str(folder), layer, many, 0, None, games)
 
 
 def open_task(task: Task) -> Open:
@@ -136,6 +143,11 @@ def open_task(task: Task) -> Open:
         raise Broken(
             f"the games in {task.data} are not those of {task.name}: expected SHA-256 {task.moves}, got {found};"
             f" move the folder away and {command(task)} makes them again"
+        )
+    if task.name not in TASKS and found != (own := read_json(folder / "model.json").get("games", found)):
+        say(
+            f"warning: {task.name} was trained on other games, SHA-256 {own}, than those in {task.data}, {found};"
+            " SAEs and scores are of these"
         )
     return Open(task, model, folder, dataset, {"model": gpt.identity(model), "games": found})
 

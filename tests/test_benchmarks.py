@@ -11,7 +11,7 @@ from boardsae.leaderboard import AT, SEEDS
 from boardsae.saes import VARIANTS, build
 
 ROOT = Path(__file__).parent.parent
-TABLES = ("othello6_v1", "othello6_v2", "othello_v1", "othello_v2", "chess_v2", "chess_pgn_v1")
+TABLES = ("othello6_v1", "othello6_v2", "othello_v1", "othello_v2", "chess_v3", "chess_pgn_v1")
 
 
 @pytest.fixture(scope="module", params=TABLES)

@@ -1,9 +1,13 @@
 """Tasks are what they are pinned to be: their games, their models, their gates."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
-from boardsae import Broken, controls, gpt, models, tasks
+from boardsae import Broken, controls, generate, gpt, models, tasks
 from boardsae.evidence import Evidence
 
 
@@ -41,6 +45,27 @@ def test_reference_models_are_pinned_and_gated(name, monkeypatch):
     monkeypatch.setitem(models.PINNED, name, "0" * 64)
     with pytest.raises(Broken, match="install boardsae again"):
         models.folder_of(name)
+
+
+def test_a_model_that_was_trained_on_other_games_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(models.folder_of("othello6-v1"), "mine")
+    facts = json.loads(Path("mine/model.json").read_text())
+    facts["recipe"]["data"] = "games"
+    Path("mine/model.json").write_text(json.dumps(facts))
+    dataset = generate.from_policy("othello6", 300, 3, None, 1, Path("games"))
+    tasks.open_task(tasks.of("mine"))
+    said = f"warning: mine was trained on other games, SHA-256 {facts['games']}, than those in games"
+    assert said in capsys.readouterr().err
+    own = {"games": dataset.manifest["files"]["moves.npy"]["sha256"]}
+    Path("mine/model.json").write_text(json.dumps(facts | own))
+    tasks.open_task(tasks.of("mine"))
+    assert "warning" not in capsys.readouterr().err
+    Path("mine/model.json").write_text("{}")
+    with pytest.raises(
+        Broken, match=r"is no model of train-gpt: its model\.json or gate\.json lacks 'shape'"
+    ):
+        tasks.of("mine")
 
 
 def test_names_that_do_not_exist(tmp_path):
