@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae import Broken
 from boardsae.metrics.codes import Codes, codes_of
 
 ROWS = 8192  # encoded at once
@@ -65,8 +66,9 @@ class Checked:
         return codes
 
     def encode_once(self, x: Tensor) -> Tensor:
-        """The same as an array."""
-        return torch.from_numpy(self.codes(x).dense())
+        """The same as an array; of codes that are too many to be remembered it is made anew."""
+        known = self.known.get((x.data_ptr(), len(x)))
+        return self.encode(x) if known is None else torch.from_numpy(known.dense())
 
     @torch.no_grad()
     def decode(self, f: Tensor, x: Tensor) -> Tensor:
@@ -84,9 +86,17 @@ def answered(verb: Callable[[Tensor], Any], given: Tensor) -> Tensor:
         return torch.as_tensor(verb(given)).detach().float()
     except Exception as error:
         name = getattr(verb, "__name__", "it")
-        raise ValueError(
-            f"{name} failed on shape {tuple(given.shape)}: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        raise ValueError(f"{name} failed on shape {tuple(given.shape)}: {with_kind(error)}") from error
+
+
+def in_words(error: Exception) -> str:
+    """Our own errors as they are, others with their kind."""
+    ours = isinstance(error, (OSError, ValueError, Broken, FloatingPointError))
+    return str(error) if ours else with_kind(error)
+
+
+def with_kind(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def slices(rows: int) -> list[slice]:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
-from boardsae import Broken, entries, records, targets
+from boardsae import entries, records, targets
 from boardsae.files import read_json
 from boardsae.frontier import Point, read_at, t95
 from boardsae.metrics import METRICS, bootstrap, chance, functional, supervised, unsupervised
@@ -63,7 +62,8 @@ def scored_runs(target: Path) -> list[dict[str, Any]]:
     folders = [folder for folder in targets.folders(str(target)) if (folder / "scores.json").exists()]
     if not folders:
         raise ValueError(f"no scored run in {target}; score it: boardsae score {target}")
-    usual, *others = entries.entries(records.Found([run_in(folder) for folder in folders], []))
+    found = [records.run_of(folder, read_json(folder / "scores.json")) for folder in folders]
+    usual, *others = entries.entries(records.Found(found, []))
     if variants := {entry.variant for entry in others} - {usual.variant}:
         names = ", ".join(sorted({usual.variant, *variants}))
         raise ValueError(f"expected runs of one variant in {target}, got {names}; name the folder of one")
@@ -72,13 +72,6 @@ def scored_runs(target: Path) -> list[dict[str, Any]]:
             f"{target}: {len(entry.runs)} runs of {entry.name} are left out; name their folders to compare them"
         )
     return [run.record | {"folder": run.path} for run in usual.runs]
-
-
-def run_in(folder: Path) -> records.Run:
-    """A scored run, also one that was scored on few games."""
-    record = read_json(folder / "scores.json")
-    spec = read_json(folder / "spec.json") if (folder / "spec.json").exists() else {}
-    return records.Run(folder, record["subject"] | spec, record)
 
 
 def compare(a: Path, b: Path, metric: str) -> Verdict:
@@ -156,19 +149,12 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
 
 def counts_of(folder: Path) -> dict[str, np.ndarray]:
     """The tables by game of a scored run."""
-    path = folder / "counts.npz"
-    if not path.exists():
+    if not (folder / "counts.npz").exists():
         raise FileNotFoundError(
-            f"no {path}, from which the interval of two runs is made; published records come without;"
+            f"no {folder / 'counts.npz'}, from which the interval of two runs is made; published records come without;"
             f" boardsae score --force {folder} makes it of a run with weights, and folders of seeds need none"
         )
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise Broken(
-            f"{path} cannot be read: {error}; boardsae score --force {folder} makes it again"
-        ) from None
+    return records.counts_of(folder)
 
 
 def curves(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], metric: str) -> Verdict:

@@ -64,8 +64,8 @@ def directions(folder: Path) -> Float[Tensor, "feature d"]:
     weights = dictionary.read(folder).saved.tensors["W_dec"]
     if not (folder / "counts.npz").exists():
         return weights
-    with np.load(folder / "counts.npz") as tables:
-        return weights[torch.from_numpy(np.flatnonzero(tables["fired"]))]
+    fired = records.counts_of(folder, "fired")["fired"]
+    return weights[torch.from_numpy(np.flatnonzero(fired))]
 
 
 def pairs(root: Path) -> list[Pair]:

@@ -1,6 +1,6 @@
 """What lies in a folder of results: runs with their scores, controls, and what cannot be counted and why.
 
-A directory is a run if it holds one of the files of `boardsae.runs`; of these only JSON is read here.
+A directory is a run if it holds one of the files of `boardsae.runs`; of these JSON is read here, and counts when asked.
 results/<task>/controls/scores.json holds the records of a task's controls, results/<task>/matching.csv what
 `boardsae match` found of pairs of runs.
 """
@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
 
 from boardsae import Broken
 from boardsae.files import read_json
@@ -102,10 +105,27 @@ def run_in(path: Path) -> Run:
     """The scored run in a directory; else what is wrong with it and what to do."""
     if not (path / "scores.json").exists():
         raise Unscored(missing(path))
-    record = checked(path / "scores.json", read_json(path / "scores.json"))
+    return run_of(path, checked(path / "scores.json", read_json(path / "scores.json")))
+
+
+def run_of(path: Path, record: dict[str, Any]) -> Run:
+    """A record with what the files beside it say of its run."""
     spec = record["subject"] | (read_json(path / "spec.json") if (path / "spec.json").exists() else {})
     trained = read_json(path / "boardsae.json") if (path / "boardsae.json").exists() else {}
     return Run(path, spec, record, int(trained.get("trials") or 1))
+
+
+def counts_of(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The tables by game beside a record, all or some."""
+    try:
+        with (path / "counts.npz").open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in names or held.files}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise Broken(
+            f"{path / 'counts.npz'} cannot be read: {error}; boardsae score --force {path} makes it again"
+        ) from None
 
 
 def add_matches(runs: Sequence[Run], table: Path) -> None:

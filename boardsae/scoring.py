@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from boardsae import DEFAULT_TASK, Broken, runs, tasks
-from boardsae.coder import Coder
+from boardsae.coder import Coder, in_words
 from boardsae.evidence import Evidence
 from boardsae.files import read_json, write_record
 from boardsae.metrics import METRICS
@@ -161,10 +161,8 @@ def scored(desk: Desk, subject: Subject, folder: Path | None) -> dict[str, Any]:
         if folder is not None:
             check_hashes(folder, desk.opened.hashes)
         record = desk.score(subject)
-    except (ValueError, Broken) as error:
-        return {"error": str(error)}
     except Exception as error:  # whatever somebody else's SAE or metric raises: the others are scored
-        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        return {"error": in_words(error)}
     tables = record.pop("counts")
     if folder is not None:
         unfinished = folder / "counts.npz.tmp"

@@ -144,7 +144,7 @@ def open_task(task: Task) -> Open:
             f"the games in {task.data} are not those of {task.name}: expected SHA-256 {task.moves}, got {found};"
             f" move the folder away and {command(task)} makes them again"
         )
-    if task.name not in TASKS and found != (own := read_json(folder / "model.json").get("games", found)):
+    if task.moves is None and found != (own := read_json(folder / "model.json").get("games", found)):
         say(
             f"warning: {task.name} was trained on other games, SHA-256 {own}, than those in {task.data}, {found};"
             " SAEs and scores are of these"

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from boardsae import Broken, dictionary, foreign, targets, tasks, train_sae
-from boardsae.coder import Checked
+from boardsae import dictionary, foreign, targets, tasks, train_sae
+from boardsae.coder import Checked, in_words
 from boardsae.dictionary import Dictionary
 from boardsae.evidence import Evidence
 from boardsae.runs import Spec
@@ -81,12 +81,6 @@ def attempted(
         return look(subject, evidence.select.x[:512])
     except Exception as error:  # whatever somebody else's code raises
         return in_words(error)
-
-
-def in_words(error: Exception) -> str:
-    """Our own errors as they are, others with their kind."""
-    ours = isinstance(error, (OSError, ValueError, Broken, FloatingPointError))
-    return str(error) if ours else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def shapes(subject: Subject, x: Tensor) -> str | None:

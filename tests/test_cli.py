@@ -202,3 +202,24 @@ def test_shape_of_stored_arrays(run):
     run("generate-data othello6 --games 100")
     moves = np.load("data/othello6/moves.npy")
     assert (moves.dtype, moves.shape) == (np.uint8, (100, 32))
+
+
+@pytest.mark.parametrize(
+    ("error", "lacking"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_too_little_memory_is_one_line_and_other_faults_are_not_taken_for_it(
+    error, lacking, monkeypatch, capsys
+):
+    def fails():
+        raise error
+
+    monkeypatch.setattr(sys.modules["boardsae.cli.app"], "app", fails)
+    with pytest.raises(SystemExit if lacking else RuntimeError):
+        cli.main()
+    assert ("error: out of memory" in capsys.readouterr().err) == lacking

@@ -1,12 +1,13 @@
 """Directions paired between dictionaries: by hand, against all pairings, and on runs of a made task."""
 
+import shutil
 from itertools import permutations
 
 import pytest
 import torch
 from made_task import opened
 
-from boardsae import matching, train_sae
+from boardsae import Broken, matching, train_sae
 from boardsae.records import ALIKE, Run, add_matches
 from boardsae.runs import Spec, path_of
 
@@ -95,3 +96,11 @@ def test_random_directions_are_no_start_of_a_run(root):
 def test_one_run_is_too_few(tmp_path):
     with pytest.raises(ValueError, match="expected two runs with weights"):
         matching.write(tmp_path)
+
+
+def test_counts_that_are_broken_are_named(root, tmp_path):
+    shutil.copytree(root, tmp_path / "made")
+    folder = next(folder for _, folder in matching.trained(tmp_path / "made"))
+    (folder / "counts.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(Broken, match=r"counts\.npz cannot be read: .* makes it again"):
+        matching.write(tmp_path / "made")

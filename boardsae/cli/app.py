@@ -62,7 +62,8 @@ def main() -> None:
     except FloatingPointError as error:
         fail(str(error), 1)
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "memory" in str(error)):
+        lacking = any(words in str(error) for words in ("out of memory", "allocate memory"))
+        if not (lacking or isinstance(error, MemoryError)):
             raise
         fail("out of memory; a smaller --batch, --size or --d-sae, or fewer SAEs at once, needs less", 1)
 
