@@ -2,7 +2,8 @@
 
 `body(tokens, layer)` is the residual stream after block `layer` and `tail(x, layer)` the logits from there; one after
 the other they are exactly `forward`. Attention is written out as two batched products, because on CPUs the backward
-pass of the fused kernel is slow in bfloat16. GPUs of CUDA take the fused kernel, which never holds all scores at once.
+pass of the fused kernel is slow in bfloat16; there games get empty plies up to whole vectors of numbers, without which a
+softmax takes three to six times as long. GPUs of CUDA take the fused kernel, which never holds all scores at once.
 """
 
 import hashlib
@@ -39,6 +40,7 @@ class Shape(NamedTuple):
     unembed_bias: bool = False  # which models from elsewhere may have
 
 
+VECTOR = 32  # numbers in bfloat16
 ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh"}  # names of the field, and how torch approximates each
 
 
@@ -64,16 +66,26 @@ class Block(nn.Module):
     def attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
         games, plies, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         heads = qkv.view(games, plies, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = fused(heads) if qkv.is_cuda else written_out(heads, mask)
+        if qkv.is_cuda:
+            mixed = fused(heads)
+        else:
+            room = whole_vectors(plies) if qkv.dtype == torch.bfloat16 else plies
+            mixed = written_out(heads, mask[:room, :room])
         return mixed.transpose(1, 2).reshape(games, plies, width)
 
 
+def whole_vectors(plies: int) -> int:
+    return -(-plies // VECTOR) * VECTOR
+
+
 def written_out(heads: Float[Tensor, "3 game head ply d"], mask: Tensor) -> Float[Tensor, "game head ply d"]:
-    """Attention of queries, keys and values, as two products."""
+    """Attention of queries, keys and values, as two products. A mask with room for more plies finds them empty: no ply
+    of the game sees them, for they are later."""
     _, games, count, plies, d = heads.shape
-    q, k, v = heads.reshape(3, games * count, plies, d).unbind(0)
+    room = len(mask)
+    q, k, v = F.pad(heads, (0, 0, 0, room - plies)).reshape(3, games * count, room, d).unbind(0)
     scores = torch.baddbmm(mask.to(q.dtype).expand(len(q), -1, -1), q, k.mT, alpha=d**-0.5)
-    return torch.bmm(scores.softmax(-1), v).view(games, count, plies, d)
+    return torch.bmm(scores.softmax(-1), v).view(games, count, room, d)[:, :, :plies]
 
 
 def fused(heads: Float[Tensor, "3 game head ply d"]) -> Float[Tensor, "game head ply d"]:
@@ -95,7 +107,8 @@ class GPT(nn.Module):
         )
         self.ln = nn.LayerNorm(shape.width)
         self.unembed = nn.Linear(shape.width, shape.vocabulary, bias=shape.unembed_bias)
-        later = torch.triu(torch.full((shape.context, shape.context), -1e4), diagonal=1)
+        room = whole_vectors(shape.context)
+        later = torch.triu(torch.full((room, room), -1e4), diagonal=1)
         self.register_buffer("later", later, persistent=False)
         self._draw(seed)
 
@@ -114,20 +127,20 @@ class GPT(nn.Module):
         """The residual stream after block `layer`, counted from 0."""
         x = self.embed(tokens) + self.positions.weight[: tokens.shape[1]]
         for block in self.blocks[: layer + 1]:
-            x = block(x, self.later[: x.shape[1], : x.shape[1]])
+            x = block(x, self.later)
         return x
 
     def tail(self, x: Float[Tensor, "game ply d"], layer: int) -> Float[Tensor, "game ply token"]:
         """The logits that follow from a residual stream after block `layer`."""
         for block in self.blocks[layer + 1 :]:
-            x = block(x, self.later[: x.shape[1], : x.shape[1]])
+            x = block(x, self.later)
         return self.unembed(self.ln(x)).float()
 
     def neurons(self, tokens: Int[Tensor, "game ply"], layer: int) -> Float[Tensor, "game ply neuron"]:
         """The neurons of block `layer` after their activation function."""
         x, block = self.body(tokens, layer - 1), self.blocks[layer]
         assert isinstance(block, Block)
-        return block.neurons(block.mixed(x, self.later[: x.shape[1], : x.shape[1]]))
+        return block.neurons(block.mixed(x, self.later))
 
     def residuals(
         self, x: Float[Tensor, "game ply d"], layer: int
@@ -135,7 +148,7 @@ class GPT(nn.Module):
         """The residual stream after each block later than `layer`, and the logits, from one pass."""
         later = []
         for block in self.blocks[layer + 1 :]:
-            x = block(x, self.later[: x.shape[1], : x.shape[1]])
+            x = block(x, self.later)
             later.append(x)
         return later, self.unembed(self.ln(x)).float()
 
