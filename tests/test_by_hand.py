@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from test_saes import FEATURES, ROWS, TRAINED, made, step_for, train
 
-from boardsae.saes import VARIANTS, build, sparse
+from boardsae.saes import VARIANTS, build, passes, sparse
 from boardsae.saes.base import Step
-from boardsae.saes.by_hand import Powers, charge_by_power
 from boardsae.saes.top import keep_largest, keep_top
 
 BY_HAND = [name for name in TRAINED if VARIANTS[name].has_gradients_by_hand()]
@@ -41,7 +40,8 @@ def compared(name, bf16=False, progress=0.5, asleep=0):
 @pytest.fixture(params=["all features", "active features"])
 def multiplied(request, monkeypatch):
     """Either is made to happen, however many features are active."""
-    monkeypatch.setattr(sparse, "MOST", 1.0 if request.param == "active features" else -1.0)
+    share = 1.0 if request.param == "active features" else -1.0
+    monkeypatch.setattr(sparse, "most", lambda dtype: share)
 
 
 def test_most_methods_have_a_faster_way():
@@ -113,19 +113,43 @@ def test_small_values_keep_their_digits_in_bfloat16(name):
 def test_a_charge_by_hand():
     f = torch.tensor([[0.0, 4.0], [0.25, 0.0]], dtype=torch.bfloat16)
     by_f = torch.tensor([[5.0, 1.0], [-1.0, 7.0]], dtype=torch.bfloat16)
-    sums = charge_by_power(by_f, f, Powers(0.5, 0.5, (0.5, 1.0)))
+    over_rows, sums = passes.charged(by_f, f, 0.5, (0.5, 1.0))
     assert by_f.tolist() == [[0.0, 1.25], [0.0, 0.0]]  # 1 + 0.5 / sqrt(4), -1 + 0.5 / sqrt(0.25)
+    assert over_rows.tolist() == [0.0, 1.25]
     assert sums.tolist() == pytest.approx([2.5, 4.25])
+
+
+def test_passes_over_bfloat16_are_those_over_float32():
+    random = torch.Generator().manual_seed(0)
+    z, by_f = (torch.randn(37, 50, generator=random).bfloat16() for _ in range(2))
+    z[0, :3] = torch.tensor([-0.0, float("inf"), -float("inf")])
+    z[:, 7], by_f[:, 9] = -1.0, 0.0
+    wide = z.float()
+    found, expected = passes.rectified(z), passes.rectified(wide)
+    assert torch.equal(z.float(), wide)
+    assert (z.view(torch.int16) >= 0).all()  # no -0, which counts as active
+    assert torch.allclose(found, expected)
+    for narrow, back in ((passes.let_through(by_f.clone(), z), by_f.float()),):
+        assert torch.allclose(narrow, passes.let_through(back, wide), atol=1e-5)
+        assert torch.equal(back[z == 0], torch.zeros(int((z == 0).sum())))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_is_no_number_is_not_cleared(sign):
+    z = torch.full((2, 40), float("nan"), dtype=torch.bfloat16).copysign(torch.tensor(sign))
+    assert passes.rectified(z).isnan().all()
+    assert z.isnan().all()
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_products_of_active_features_by_brute_force(kind, threads):
+def test_products_of_active_features_by_brute_force(kind, threads, monkeypatch):
     random = torch.Generator().manual_seed(0)
     f = torch.rand(37, 50, generator=random).to(kind) * (torch.rand(37, 50, generator=random) < 0.08)
     f[[0, 5, 36]] = 0.0
     f[:, [0, 49]] = 0.0
     w_dec, back, x = (torch.randn(n, 21, generator=random) for n in (50, 37, 37))
+    monkeypatch.setattr(sparse, "has_matrix_units", bool)  # with them 8% are many
     active = sparse.few(f)
     assert active is not None
     charge = torch.arange(len(active.values)).float()
@@ -144,6 +168,15 @@ def test_products_of_active_features_by_brute_force(kind, threads):
         (by_dec, f.float().T @ back),
     ):
         assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_with_matrix_units_few_are_fewer(monkeypatch):
+    f = torch.zeros(10, 20, dtype=torch.bfloat16)
+    f[:, 0] = 1.0
+    for there, found in ((False, True), (True, False)):
+        monkeypatch.setattr(sparse, "has_matrix_units", lambda there=there: there)
+        assert (sparse.few(f) is not None) == found
+        assert sparse.few(f.float()) is not None
 
 
 def test_many_active_features_and_none_at_all():

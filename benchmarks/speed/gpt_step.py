@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import games
 from boardsae import gpt
-from boardsae.devices import cpu_has
+from boardsae.devices import has_matrix_units
 from boardsae.play import pairs_of
 from boardsae.train_gpt import Recipe, make_optimizers
 
@@ -122,7 +122,7 @@ def main() -> None:
     if base is None:
         print("\nTransformerLens 3 is not installed here: nothing to compare with")
         return
-    wanted = "bfloat16" if cpu_has("_is_amx_tile_supported") else "float32"
+    wanted = "bfloat16" if has_matrix_units() else "float32"
     print(f"\ngoal here: {GOALS[wanted]} in {wanted}; reached {base / took[f'ours, {wanted}']:.2f}")
 
 

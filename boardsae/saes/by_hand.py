@@ -10,14 +10,12 @@ the reference: tests compare the two.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from boardsae.saes import sparse
+from boardsae.saes import passes, sparse
 from boardsae.saes.base import SAE
-from games.bits import kernel
 
 Select = Callable[[Tensor], Tensor]  # what stays of features, which it may overwrite
 
@@ -92,16 +90,19 @@ def step(
     centred: bool = True,
 ) -> Passed:
     """Sets all gradients. `slope` is the charge of every active feature; `centred` encoders take b_dec from x first."""
-    f = encoded(sae, x).relu_()
-    code = Code(f if select is None else select(f))
+    f = encoded(sae, x)
+    if select is not None:
+        f = select(f.relu_())
+    total = passes.rectified(f)
+    code = Code(f)
     x_hat = code.decoded(sae.W_dec) + sae.b_dec
     left = x_hat - x
     back = left * (2 / len(x))
     found = code.gradients(x, back, sae.W_dec, slope / len(x), shared(powers, len(x)))
     sae.b_enc.grad = found.b_enc
     give(sae, found, back.sum(0), centred)
-    error = left.square().sum() / len(x)
-    return Passed(code.f, x_hat, error, code.f.sum(0, dtype=torch.float32), found.charged)
+    error = torch.linalg.vector_norm(left).square() / len(x)
+    return Passed(f, x_hat, error, total, found.charged)
 
 
 def give(sae: SAE, found: Gradients, by_x_hat: Float[Tensor, " d"], centred: bool = True) -> None:
@@ -133,16 +134,17 @@ def densely(
     slope: float,
     powers: Powers | None,
 ) -> Gradients:
-    """By products over all features; the charge joins one of them."""
-    back, charge = back.to(f.dtype), f.new_full((len(w_dec),), slope)
-    by_f = torch.addmm(charge, back, w_dec.to(f.dtype).T)
-    charged = torch.zeros(2)
+    """By products over all features; the charge joins one of them. What is turned round is the small side: a product
+    that takes all features by columns would turn them first."""
+    kind = f.dtype
+    back, charge = back.to(kind), f.new_full((len(w_dec),), slope)
+    by_f = torch.addmm(charge, back, w_dec.to(kind).T)
     if powers is None:
-        by_f = torch.ops.aten.threshold_backward(by_f, f, 0)
+        sums, charged = passes.let_through(by_f, f), torch.zeros(2)
     else:
-        charged = charge_by_power(by_f, f, powers)
-    sums = by_f.sum(0, dtype=torch.float32)
-    return Gradients((x.to(f.dtype).T @ by_f).float(), sums, (f.T @ back).float(), charged)
+        sums, charged = passes.charged(by_f, f, powers.slope, powers.wanted)
+    by_enc, by_dec = (side.to(kind).T.contiguous() @ every for side, every in ((x, by_f), (back, f)))
+    return Gradients(by_enc.float(), sums, by_dec.T.contiguous().float(), charged)
 
 
 def sparsely(
@@ -160,39 +162,3 @@ def sparsely(
         charge += powers.slope * values.pow(powers.p - 1)
         charged = torch.stack([values.pow(p).sum() for p in powers.wanted])
     return Gradients(*sparse.gradients(active, charge, back, x, w_dec), charged)
-
-
-def charge_by_power(by_f: Tensor, f: Tensor, powers: Powers) -> Float[Tensor, " power"]:
-    """Adds the charge to the gradients of active features, clears the others, answers with the wanted sums of powers.
-
-    Bfloat16 knows 32,768 numbers from 0 up: on a CPU their powers are looked up.
-    """
-    if f.dtype != torch.bfloat16 or f.device.type != "cpu":
-        values = f.float()
-        charged = by_f + powers.slope * values.pow(powers.p - 1)  # at 0 it is infinite, and not taken
-        by_f.copy_(charged.where(f > 0, 0))
-        return torch.stack([values.pow(p).sum() for p in powers.wanted])
-    known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
-    slopes = powers.slope * known.pow(powers.p - 1)
-    slopes[0] = 0.0
-    first, second = (known.pow(p).numpy() for p in powers.wanted)
-    gradients, features = (tensor.view(torch.int16).numpy().view(np.uint16) for tensor in (by_f, f))
-    return torch.tensor(_charge(gradients, features, slopes.numpy(), first, second))
-
-
-@kernel
-def _charge(by_f, f, slopes, first, second):
-    one, half, sixteen = np.uint32(1), np.uint32(0x7FFF), np.uint32(16)
-    a = b = 0.0
-    for i in range(f.shape[0]):
-        for j in range(f.shape[1]):
-            held = f[i, j]
-            if held == 0:
-                by_f[i, j] = 0
-                continue
-            gradient = np.uint32(np.uint32(by_f[i, j]) << sixteen).view(np.float32)
-            charged = np.float32(gradient + slopes[held]).view(np.uint32)
-            by_f[i, j] = np.uint16((charged + half + ((charged >> sixteen) & one)) >> sixteen)  # to nearest
-            a += first[held]
-            b += second[held]
-    return a, b

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boardsae.saes import passes
 from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
 from boardsae.saes.by_hand import Code, Gradients, Powers, encoded, give, shared
 from boardsae.saes.product import product
@@ -76,8 +77,9 @@ class Gated(SAE):
         gate, scale = encoded(self, step.x), self.r_mag.exp()
         # From the gate and not from u, which would cost the gate's small values their digits.
         bias = self.b_mag - scale * self.b_gate
-        f = torch.addcmul(bias.to(gate.dtype), gate, scale.to(gate.dtype)).relu_().mul_(gate > 0)
-        code, door = Code(f), Code(gate.relu_())
+        f = torch.addcmul(bias.to(gate.dtype), gate, scale.to(gate.dtype)).where(gate > 0, 0)
+        fired, opened = passes.rectified(f) > 0, passes.rectified(gate).sum() / rows
+        code, door = Code(f), Code(gate)
         x_hat, by_gate = (each.decoded(self.W_dec) + self.b_dec for each in (code, door))
         left, missed = x_hat - step.x, by_gate - step.x
         back = left * (2 / rows)
@@ -90,13 +92,12 @@ class Gated(SAE):
         )
         give(self, both, back.sum(0))
         sums = doors.charged / rows
-        opened = door.f.sum(dtype=torch.float32) / rows
         terms = {
             "error": left.square().sum() / rows,
             "l1": slope * opened if powers is None else powers.penalty(sums),
             "gate": missed.square().sum() / rows,
         }
-        return Outcome(terms, code.f, x_hat, door.f, self.fired(code.f), sums)
+        return Outcome(terms, f, x_hat, gate, fired, sums)
 
     def saved(self) -> Saved:
         return Saved("gated", self.tensors("W_enc", "W_dec", "b_dec", "b_gate", "b_mag", "r_mag"))

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boardsae.saes import passes
 from boardsae.saes.base import SAE, Outcome, Recipe, Saved, Step
 from boardsae.saes.by_hand import Code, encoded, give
 
@@ -75,7 +76,8 @@ class JumpReLU(SAE):
         z = encoded(self, step.x)
         theta = self.threshold.to(z.dtype)
         active, near = z > theta, ((z - theta).abs() < self.eps / 2).to(z.dtype)
-        code = Code(z.where(active, 0))
+        f = z.where(active, 0)
+        fired, code = passes.rectified(f) > 0, Code(f)
         x_hat = code.decoded(self.W_dec) + self.b_dec
         left = x_hat - step.x
         back = left * (2 / rows)
@@ -87,7 +89,7 @@ class JumpReLU(SAE):
         give(self, found, back.sum(0))
         penalty = strength * active.sum() / rows
         terms = {"error": left.square().sum() / rows, "l0_penalty": penalty}
-        return Outcome(terms, code.f, x_hat, fired=self.fired(code.f))
+        return Outcome(terms, f, x_hat, fired=fired)
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from boardsae.saes import passes
 from boardsae.saes.base import Outcome, Step
 from boardsae.saes.batch_topk import BatchTopK
 from boardsae.saes.by_hand import Code, Gradients, Passed, encoded, give
@@ -45,6 +46,7 @@ class Matryoshka(BatchTopK):
         """From the last group to the first: a group's features are in the error of every prefix from theirs on."""
         f = encoded(self, step.x).relu_()
         f, groups = self.select(f, step.progress), self.groups()
+        total = passes.rectified(f)
         codes = [Code(f[:, group].contiguous()) for group in groups]
         x_hat, missed = self.b_dec.expand_as(step.x), list[Tensor]()
         for code, group in zip(codes, groups, strict=True):
@@ -59,4 +61,4 @@ class Matryoshka(BatchTopK):
         whole = Gradients(torch.cat(by_enc, 1), self.b_enc.grad, torch.cat(by_dec), charged[0])
         give(self, whole, back.sum(0))
         error = share * torch.stack([left.square().sum() for left in missed]).sum()
-        return Passed(f, x_hat, error, f.sum(0, dtype=torch.float32), whole.charged)
+        return Passed(f, x_hat, error, total, whole.charged)

@@ -14,6 +14,7 @@ from torch import Tensor
 from games.bits import kernel
 
 WHOLE = {torch.float32: torch.int32, torch.bfloat16: torch.int16}  # as wide
+BELOW = {torch.float32: 1 << 22, torch.bfloat16: 1 << 6}  # half the way from a number's bits to those of its half
 BINS = 1 << 16
 
 
@@ -22,7 +23,7 @@ def keep_top(values: Float[Tensor, "row feature"], k: int, own: bool = False) ->
     if values.device.type != "cpu" or values.dtype not in WHOLE:
         top, places = values.topk(k, dim=-1, sorted=False)
         return torch.zeros_like(values).scatter_(-1, places, top.clamp(min=0))
-    return masked(values, lambda bits: _keep_rows(bits.reshape(-1, bits.shape[-1]), k), own)
+    return masked(values, lambda bits: _keep_rows(bits.reshape(-1, bits.shape[-1]), k, BELOW[values.dtype]), own)
 
 
 def keep_largest(
@@ -45,45 +46,55 @@ def masked(values: Tensor, clear: Any, own: bool) -> Tensor:
 
 
 @kernel
-def _keep_rows(bits, k):
-    """Clears all but the k largest of every row. The last row's bound is a good guess for the next one's."""
-    rows, n = bits.shape
-    held = np.empty(n, bits.dtype)
+def _keep_rows(bits, k, below):
+    """Clears all but the k largest of every row. A little below the last row's bound is a good guess for the next's."""
+    held = np.empty(bits.shape[1], bits.dtype)
     guess = np.int64(1)
-    for i in range(rows):
-        row = bits[i]
-        found = 0
-        for j in range(n):
-            held[found] = row[j]
-            found += row[j] >= guess
-        if found < k and guess > 1:  # too high: among all that are above 0
-            guess = np.int64(1)
-            found = 0
-            for j in range(n):
-                held[found] = row[j]
-                found += row[j] >= guess
+    for row in bits:
+        found = _reaching(row, guess, held)
+        step = below
+        while found < k and guess > 1:  # too high
+            step *= 4
+            guess = max(np.int64(1), guess - step)
+            found = _reaching(row, guess, held)
         bound = guess
         if found > k:
-            bound = _bound(held[:found], k)
-        kept = 0
-        for j in range(n):
-            if row[j] < bound:
-                row[j] = 0
-            else:
-                kept += 1
-        last = n - 1
+            bound = _bound(held[:found], k, guess)
+        held[0] = bound  # as wide as the values, which are compared as vectors then
+        kept = _clear_below(row, held[0])
+        last = len(row) - 1
         while kept > k:  # equal values: the first stay
             if row[last] == bound:
                 row[last] = 0
                 kept -= 1
             last -= 1
-        guess = max(np.int64(1), bound - (bound >> 5))
+        guess = max(np.int64(1), bound - below)
 
 
 @kernel
-def _bound(held, k):
-    """The largest number that k of them reach, by halving."""
-    low, high = np.int64(1), np.int64(held[0])
+def _reaching(row, bound, held):
+    """Holds what reaches the bound, one after the other; answers with how many do."""
+    found = 0
+    for value in row:
+        held[found] = value  # overwritten by the next, unless it does
+        found += value >= bound
+    return found
+
+
+@kernel
+def _clear_below(row, bound):
+    kept = np.int32(0)
+    for j in range(row.shape[0]):
+        keep = row[j] >= bound
+        row[j] *= keep
+        kept += np.int32(keep)
+    return kept
+
+
+@kernel
+def _bound(held, k, low):
+    """The largest number that k of them reach, as they do `low`, by halving."""
+    high = np.int64(held[0])
     for value in held:
         high = max(high, np.int64(value))
     while low < high:
