@@ -41,7 +41,7 @@ def compared(name, bf16=False, progress=0.5, asleep=0):
 def multiplied(request, monkeypatch):
     """Either is made to happen, however many features are active."""
     share = 1.0 if request.param == "active features" else -1.0
-    monkeypatch.setattr(sparse, "most", lambda dtype: share)
+    monkeypatch.setattr(sparse, "most", lambda _: share)
 
 
 def test_most_methods_have_a_faster_way():
@@ -119,24 +119,33 @@ def test_a_charge_by_hand():
     assert sums.tolist() == pytest.approx([2.5, 4.25])
 
 
-def test_passes_over_bfloat16_are_those_over_float32():
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_passes_are_those_of_torch(kind):
     random = torch.Generator().manual_seed(0)
-    z, by_f = (torch.randn(37, 50, generator=random).bfloat16() for _ in range(2))
+    z, by_f = (torch.randn(37, 50, generator=random).to(kind) for _ in range(2))
     z[0, :3] = torch.tensor([-0.0, float("inf"), -float("inf")])
-    z[:, 7], by_f[:, 9] = -1.0, 0.0
+    z[:, 7], theta = -1.0, torch.rand(50, generator=random)
+    beyond, near, count = passes.jumped(z, theta, 0.1)
     wide = z.float()
-    found, expected = passes.rectified(z), passes.rectified(wide)
-    assert torch.equal(z.float(), wide)
-    assert (z.view(torch.int16) >= 0).all()  # no -0, which counts as active
-    assert torch.allclose(found, expected)
-    for narrow, back in ((passes.let_through(by_f.clone(), z), by_f.float()),):
-        assert torch.allclose(narrow, passes.let_through(back, wide), atol=1e-5)
-        assert torch.equal(back[z == 0], torch.zeros(int((z == 0).sum())))
+    assert torch.equal(beyond.float(), wide.where(wide > theta, 0))
+    assert torch.equal(near.float(), ((wide - theta).abs() < 0.1).float())
+    assert count == (wide > theta).sum()
+    f = wide.relu()
+    assert torch.allclose(passes.rectified(z), f.sum(0))
+    assert torch.equal(z.float(), f)
+    assert not z[0, 0].signbit()  # -0 would count as active
+    assert torch.equal(passes.active_rows(z), (f > 0).sum(0).float())
+    assert passes.least(z) == f[f > 0].min()
+    assert passes.least(torch.zeros_like(z)) == torch.inf
+    kept = by_f.float().where(f > 0, 0)
+    assert torch.allclose(passes.let_through(by_f, z), kept.sum(0), atol=1e-5)
+    assert torch.equal(by_f.float(), kept)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_what_is_no_number_is_not_cleared(sign):
-    z = torch.full((2, 40), float("nan"), dtype=torch.bfloat16).copysign(torch.tensor(sign))
+def test_what_is_no_number_is_not_cleared(sign, kind):
+    z = torch.full((2, 40), float("nan"), dtype=kind).copysign(torch.tensor(sign))
     assert passes.rectified(z).isnan().all()
     assert z.isnan().all()
 

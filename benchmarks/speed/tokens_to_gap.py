@@ -91,7 +91,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=6_000_000, help="at which a run stops")
     parser.add_argument("--batch", type=int, default=train_gpt.usual_batch("othello6"), help="games a step")
     parser.add_argument("--size", default="small", choices=gpt.SIZES)
-    parser.add_argument("--decay", type=float, default=Way._field_defaults["decay"], help="share of the steps")
+    parser.add_argument(
+        "--decay", type=float, default=Way._field_defaults["decay"], help="share of the steps"
+    )
     parser.add_argument("--objectives", nargs="+", default=train_gpt.OBJECTIVES, choices=train_gpt.OBJECTIVES)
     parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS, choices=OPTIMIZERS)
     parser.add_argument("--device", default="cpu")

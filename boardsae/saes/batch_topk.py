@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae.saes import passes
 from boardsae.saes.base import Outcome, Recipe, Saved, Step
 from boardsae.saes.kept import Kept
 from boardsae.saes.top import keep_largest
@@ -53,7 +54,7 @@ class BatchTopK(Kept):
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        least = outcome.f.where(outcome.f > 0, torch.inf).min().float()
+        least = passes.least(outcome.f.detach())
         moved = self.threshold.lerp(least.expand_as(self.threshold), 0.01)
         self.threshold.copy_(moved.where(least.isfinite(), self.threshold))
         super().after_step(step, outcome)

@@ -77,8 +77,10 @@ class Gated(SAE):
         gate, scale = encoded(self, step.x), self.r_mag.exp()
         # From the gate and not from u, which would cost the gate's small values their digits.
         bias = self.b_mag - scale * self.b_gate
-        f = torch.addcmul(bias.to(gate.dtype), gate, scale.to(gate.dtype)).where(gate > 0, 0)
-        fired, opened = passes.rectified(f) > 0, passes.rectified(gate).sum() / rows
+        opened = passes.rectified(gate).sum() / rows
+        f = torch.addcmul(bias.to(gate.dtype), gate, scale.to(gate.dtype))
+        passes.let_through(f, gate)
+        fired = passes.rectified(f) > 0
         code, door = Code(f), Code(gate)
         x_hat, by_gate = (each.decoded(self.W_dec) + self.b_dec for each in (code, door))
         left, missed = x_hat - step.x, by_gate - step.x

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae.saes import passes
 from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.product import product
 from boardsae.saes.top import keep_top
@@ -49,8 +50,11 @@ class Gradient(TopK):
         with torch.no_grad():
             unit = grad / grad.norm(dim=1).mean().clamp(min=1e-12)
             weight = 1 + self.beta * product(unit, self.W_dec.T, self.bf16).abs()
-            kept = keep_top(z * weight, self.k, own=True) > 0
-        return z * kept
+            kept = keep_top(z * weight, self.k, own=True)
+        if z.requires_grad:
+            return z * (kept > 0)
+        passes.let_through(z, kept.to(z.dtype))
+        return z
 
     def loss(self, step: Step) -> Outcome:
         assert step.grad is not None, "declared in needs"

@@ -73,21 +73,18 @@ class JumpReLU(SAE):
     def by_hand(self, step: Step) -> Outcome:
         """A threshold learns from the rows near it: sum_near by_f is W_dec . (near^T back), one product for all."""
         rows, strength = len(step.x), self.l0 * self.ramp(step.progress)
-        z = encoded(self, step.x)
-        theta = self.threshold.to(z.dtype)
-        active, near = z > theta, ((z - theta).abs() < self.eps / 2).to(z.dtype)
-        f = z.where(active, 0)
+        f, near, active = passes.jumped(encoded(self, step.x), self.threshold, self.eps / 2)
         fired, code = passes.rectified(f) > 0, Code(f)
         x_hat = code.decoded(self.W_dec) + self.b_dec
         left = x_hat - step.x
         back = left * (2 / rows)
         found = code.gradients(step.x, back, self.W_dec)
-        by_near = (self.W_dec * (near.T @ back.to(z.dtype))).sum(1)
-        counted = near.sum(0, dtype=torch.float32) * strength / rows
+        by_near = (self.W_dec * (near.T @ back.to(f.dtype))).sum(1)
+        counted = passes.rectified(near) * strength / rows
         self.threshold.grad = -(self.threshold * by_near + counted) / self.eps
         self.b_enc.grad = found.b_enc
         give(self, found, back.sum(0))
-        penalty = strength * active.sum() / rows
+        penalty = strength * active / rows
         terms = {"error": left.square().sum() / rows, "l0_penalty": penalty}
         return Outcome(terms, f, x_hat, fired=fired)
 

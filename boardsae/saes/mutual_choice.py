@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from boardsae.saes import passes
 from boardsae.saes.base import Outcome, Recipe, Step
 from boardsae.saes.batch_topk import BatchTopK
 from boardsae.saes.choice import MEMORY, underused
@@ -41,5 +42,5 @@ class MutualChoice(BatchTopK):
 
     @torch.no_grad()
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        self.density.lerp_((outcome.f > 0).float().mean(0), MEMORY)
+        self.density.lerp_(passes.active_rows(outcome.f.detach()) / len(outcome.f), MEMORY)
         super().after_step(step, outcome)

@@ -1,7 +1,8 @@
-"""Passes over features in bfloat16 on a CPU: what torch takes a pass each for, done in one, with sums in float32.
+"""Passes over all features on a CPU: what torch takes several for, done in one, with sums in float32.
 
-Torch clears in one pass, widens the whole array to float32 in a second and sums it in a third: at 4,096 rows of 1,024
-features that takes as long as two of the five products of a step.
+Torch clears bfloat16 in one pass, widens all of it to float32 in a second and sums it in a third: at 4,096 rows of
+1,024 features that takes as long as two of the five products of a step. Where it compares, or clears by truth values,
+a million features take it a millisecond or more.
 """
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boardsae.saes.top import WHOLE
 from games.bits import kernel
 
 ONE, HALF, SIXTEEN = np.uint32(1), np.uint32(0x7FFF), np.uint32(16)
@@ -17,10 +19,13 @@ NEGATIVE, INFINITE = np.uint32(0x8000), np.uint32(0xFF80)  # beyond it only what
 
 def rectified(z: Float[Tensor, "row feature"]) -> Float[Tensor, " feature"]:
     """Clears in place what is below 0; answers with the sums over the rows."""
-    if not here(z):
+    if z.device.type != "cpu":
         return z.relu_().sum(0, dtype=torch.float32)
     sums = torch.zeros(z.shape[1])
-    _rectify(bits(z), sums.numpy())
+    if z.dtype == torch.bfloat16:
+        _rectify(bits(z), sums.numpy())
+    else:
+        _rectify_wide(z.numpy(), sums.numpy())
     return sums
 
 
@@ -28,16 +33,21 @@ def let_through(
     by_f: Float[Tensor, "row feature"], f: Float[Tensor, "row feature"]
 ) -> Float[Tensor, " feature"]:
     """Clears in place the gradients of features that are not active; answers with the sums over the rows."""
-    if not here(by_f):
-        by_f.mul_(f > 0)
-        return by_f.sum(0, dtype=torch.float32)
+    if by_f.device.type != "cpu":
+        return by_f.masked_fill_(f <= 0, 0).sum(0, dtype=torch.float32)
     sums = torch.zeros(f.shape[1])
-    _let_through(bits(by_f), bits(f), sums.numpy())
+    if by_f.dtype == torch.bfloat16:
+        _let_through(bits(by_f), bits(f), sums.numpy())
+    else:
+        _let_through_wide(by_f.numpy(), f.numpy(), sums.numpy())
     return sums
 
 
 def charged(
-    by_f: Float[Tensor, "row feature"], f: Float[Tensor, "row feature"], slope: float, powers: tuple[float, float]
+    by_f: Float[Tensor, "row feature"],
+    f: Float[Tensor, "row feature"],
+    slope: float,
+    powers: tuple[float, float],
 ) -> tuple[Float[Tensor, " feature"], Float[Tensor, " power"]]:
     """The same with slope * f^(p - 1) added to the gradients of active features, p the first of the `powers`.
 
@@ -45,7 +55,7 @@ def charged(
     their powers are looked up.
     """
     p = powers[0]
-    if not here(by_f):
+    if by_f.device.type != "cpu" or by_f.dtype != torch.bfloat16:
         values = f.float()
         more = by_f + slope * values.pow(p - 1)  # at 0 it is infinite, and not taken
         by_f.copy_(more.where(f > 0, 0))
@@ -59,11 +69,40 @@ def charged(
     return sums, torch.tensor(found)
 
 
-def here(values: Tensor) -> bool:
-    return values.device.type == "cpu" and values.dtype == torch.bfloat16
+def active_rows(f: Float[Tensor, "row feature"]) -> Float[Tensor, " feature"]:
+    """How many rows each feature is active in."""
+    if f.device.type != "cpu":
+        return (f > 0).sum(0).float()
+    counts = np.zeros(f.shape[1], np.int32)
+    _count_positive(f.view(WHOLE[f.dtype]).numpy(), counts)
+    return torch.from_numpy(counts).float()
+
+
+def least(f: Float[Tensor, "row feature"]) -> Float[Tensor, ""]:
+    """The smallest value of an active feature, infinite where none is active."""
+    if f.device.type != "cpu":
+        return f.where(f > 0, torch.inf).min().float()
+    found = _least_positive(f.view(WHOLE[f.dtype]).numpy())
+    bits = torch.tensor(found, dtype=WHOLE[f.dtype])
+    return bits.view(f.dtype).float() if found else torch.tensor(torch.inf)
+
+
+def jumped(
+    z: Float[Tensor, "row feature"], theta: Float[Tensor, " feature"], half: float
+) -> tuple[Float[Tensor, "row feature"], Float[Tensor, "row feature"], Tensor]:
+    """What exceeds its threshold, 1 wherever z is nearer to it than `half`, and how many exceed theirs."""
+    wide = z.float()
+    if z.device.type != "cpu":
+        active, near = wide > theta, (wide - theta).abs() < half
+        return z * active, near.to(z.dtype), active.sum()
+    near = torch.empty_like(wide)
+    wide = wide.clone() if wide is z else wide
+    count = _jump(wide.numpy(), theta.detach().numpy(), np.float32(half), near.numpy())
+    return wide.to(z.dtype), near.to(z.dtype), torch.tensor(count)
 
 
 def bits(values: Tensor) -> np.ndarray:
+    assert values.dtype == torch.bfloat16, values.dtype  # kernels would read twice as far
     return values.view(torch.int16).numpy().view(np.uint16)
 
 
@@ -87,6 +126,59 @@ def _let_through(by_f, f, sums):
             held = np.uint32(gradients[j]) * np.uint32(features[j] != 0)
             gradients[j] = np.uint16(held)
             sums[j] += np.uint32(held << SIXTEEN).view(np.float32)
+
+
+@kernel
+def _rectify_wide(z, sums):
+    for i in range(z.shape[0]):
+        row = z[i]
+        for j in range(row.shape[0]):
+            held = np.float32(0) if row[j] <= 0 else row[j]  # also -0, but not what is no number
+            row[j] = held
+            sums[j] += held
+
+
+@kernel
+def _let_through_wide(by_f, f, sums):
+    for i in range(f.shape[0]):
+        gradients, features = by_f[i], f[i]
+        for j in range(features.shape[0]):
+            held = np.float32(0) if features[j] <= 0 else gradients[j]
+            gradients[j] = held
+            sums[j] += held
+
+
+@kernel
+def _count_positive(bits, counts):
+    for i in range(bits.shape[0]):
+        row = bits[i]
+        for j in range(row.shape[0]):
+            counts[j] += np.int32(row[j] > 0)
+
+
+@kernel
+def _least_positive(bits):
+    """0 where none is."""
+    top = np.int64(1) << 31
+    least = top
+    for row in bits:
+        for j in range(row.shape[0]):
+            value = np.int64(row[j])
+            least = min(least, value + (value <= 0) * top)
+    return 0 if least >= top else least
+
+
+@kernel
+def _jump(z, theta, half, near):
+    active = 0
+    for i in range(z.shape[0]):
+        row, close = z[i], near[i]
+        for j in range(row.shape[0]):
+            above = row[j] - theta[j]
+            close[j] = np.float32(abs(above) < half)
+            active += above > 0
+            row[j] = row[j] if not above <= 0 else np.float32(0)
+    return active
 
 
 @kernel

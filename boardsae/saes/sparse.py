@@ -43,7 +43,9 @@ def few(f: Float[Tensor, "row feature"]) -> Active | None:
     # Of what is not active all bits are 0: -0 would count as active.
     bits = f.view(torch.int16 if f.dtype == torch.bfloat16 else torch.int32).numpy()
     bound = most(f.dtype)
-    if np.count_nonzero(bits[:SAMPLE]) > 2 * bound * bits[:SAMPLE].size:  # far beyond it: without a count of all
+    if (
+        np.count_nonzero(bits[:SAMPLE]) > 2 * bound * bits[:SAMPLE].size
+    ):  # far beyond it: without a count of all
         return None
     of_row, of_feature = _count(bits)
     if of_row[-1] > bound * bits.size:

@@ -14,7 +14,10 @@ from torch import Tensor
 from games.bits import kernel
 
 WHOLE = {torch.float32: torch.int32, torch.bfloat16: torch.int16}  # as wide
-BELOW = {torch.float32: 1 << 22, torch.bfloat16: 1 << 6}  # half the way from a number's bits to those of its half
+BELOW = {
+    torch.float32: 1 << 22,
+    torch.bfloat16: 1 << 6,
+}  # half the way from a number's bits to those of its half
 BINS = 1 << 16
 
 
@@ -23,7 +26,9 @@ def keep_top(values: Float[Tensor, "row feature"], k: int, own: bool = False) ->
     if values.device.type != "cpu" or values.dtype not in WHOLE:
         top, places = values.topk(k, dim=-1, sorted=False)
         return torch.zeros_like(values).scatter_(-1, places, top.clamp(min=0))
-    return masked(values, lambda bits: _keep_rows(bits.reshape(-1, bits.shape[-1]), k, BELOW[values.dtype]), own)
+    return masked(
+        values, lambda bits: _keep_rows(bits.reshape(-1, bits.shape[-1]), k, BELOW[values.dtype]), own
+    )
 
 
 def keep_largest(
@@ -60,14 +65,8 @@ def _keep_rows(bits, k, below):
         bound = guess
         if found > k:
             bound = _bound(held[:found], k, guess)
-        held[0] = bound  # as wide as the values, which are compared as vectors then
-        kept = _clear_below(row, held[0])
-        last = len(row) - 1
-        while kept > k:  # equal values: the first stay
-            if row[last] == bound:
-                row[last] = 0
-                kept -= 1
-            last -= 1
+        held[0] = bound
+        _cut(row, held[0], k)
         guess = max(np.int64(1), bound - below)
 
 
@@ -82,13 +81,22 @@ def _reaching(row, bound, held):
 
 
 @kernel
-def _clear_below(row, bound):
+def _cut(values, bound, k):
+    """Clears what does not reach the bound, and of what equals it the last ones where more than k would stay.
+
+    The bound is as wide as the values: they are compared as vectors then.
+    """
     kept = np.int32(0)
-    for j in range(row.shape[0]):
-        keep = row[j] >= bound
-        row[j] *= keep
+    for j in range(values.shape[0]):
+        keep = values[j] >= bound
+        values[j] *= keep
         kept += np.int32(keep)
-    return kept
+    last = len(values) - 1
+    while kept > k:
+        if values[last] == bound:
+            values[last] = 0
+            kept -= 1
+        last -= 1
 
 
 @kernel
@@ -125,14 +133,9 @@ def _keep_largest(bits, n, shift):
                 counts[value & ((1 << shift) - 1)] += 1
         low, above = _bin_of(counts, n, above)
         bound = (bin << shift) + low
-    ties = n - above
-    for i in range(len(bits)):
-        if bits[i] < bound:
-            bits[i] = 0
-        elif bits[i] == bound:
-            if ties <= 0:
-                bits[i] = 0
-            ties -= 1
+    wide = np.empty(1, bits.dtype)
+    wide[0] = max(bound, np.int64(1))
+    _cut(bits, wide[0], n)
 
 
 @kernel
