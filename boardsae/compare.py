@@ -74,11 +74,6 @@ def scored_runs(target: Path) -> list[dict[str, Any]]:
     return [run.record | {"folder": run.path} for run in usual.runs]
 
 
-def compare(a: Path, b: Path, metric: str) -> Verdict:
-    """A against B in one metric."""
-    return verdicts(a, b, [metric])[0]
-
-
 def verdicts(a: Path, b: Path, metrics: Sequence[str]) -> list[Verdict]:
     """A against B, metric by metric."""
     for metric in metrics:

@@ -1,16 +1,40 @@
 """Files that a kill cannot leave half true: JSON by rename, arrays written block by block, hashes."""
 
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from boardsae import Broken
+
+
+class Held(FileExistsError):
+    """Another process writes there."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process writes into the folder meanwhile; it ends with this one, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise Held(f"another process is writing {folder}; wait for it or stop it") from None
+    except OSError:  # a file system without locks, as some that machines share
+        pass
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> None:

@@ -5,7 +5,6 @@ into `<folder>.partial`, which is renamed to `<folder>` when it is whole.
 """
 
 import errno
-import fcntl
 import functools
 import math
 import shutil
@@ -19,7 +18,16 @@ import numpy as np
 
 import games
 from boardsae import __version__, data
-from boardsae.files import ArrayFile, ArrayReader, blank_array, open_array, read_json, sha256, write_json
+from boardsae.files import (
+    ArrayFile,
+    ArrayReader,
+    alone_in,
+    blank_array,
+    open_array,
+    read_json,
+    sha256,
+    write_json,
+)
 from boardsae.progress import progress, say
 from boardsae.splits import SPLITS, repeats, splits
 from games.core import Game, Policy
@@ -27,7 +35,7 @@ from games.core import Game, Policy
 BLOCK = 8192  # games that one worker makes at a time
 DEFAULT_GAMES = {"othello": 200_000, "othello6": 200_000, "chess": 50_000, "chess-pgn": 50_000}
 OTHERS = 20_000  # games of a plug-in, which may play slowly
-SCRATCH = ("keys.npy", "done.npy", "lock", "request.json")
+SCRATCH = ("keys.npy", "done.npy", "request.json")
 Arrays = dict[str, np.ndarray]  # by file, a row a game
 
 
@@ -172,6 +180,10 @@ def make(
 ) -> data.Dataset:
     """What the request asks for, from where a killed call left it; never over other data without `force`."""
     above_0("workers", workers)
+    if folder.name in ("", ".."):  # a whole folder takes its place, and moves what was there
+        raise ValueError(
+            f"expected a folder of its own for the games, got {folder}; name one in it, such as {folder}/{game.name}"
+        )
     if is_made(folder, request, force):
         say(f"{folder} already holds these games")
         return data.load(folder)
@@ -210,12 +222,7 @@ def shown(value: Any) -> str:
 @contextmanager
 def begun(partial: Path, request: dict[str, Any], force: bool) -> Iterator[None]:
     """The unfinished folder, held by this process alone, and empty unless it is for the same request."""
-    partial.mkdir(parents=True, exist_ok=True)
-    with (partial / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(f"another process is writing {partial}; wait for it or stop it") from None
+    with alone_in(partial):
         earlier = next(
             (partial / n for n in ("request.json", "manifest.json") if (partial / n).exists()), None
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boardsae import plugins, runs, tasks
-from boardsae.files import read_json
+from boardsae.files import Held, read_json
 from boardsae.memory import keep_freed
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
@@ -86,26 +86,33 @@ def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = P
 
 
 def run_pack(pack: Pack) -> list[Result]:
-    """Trains a pack. Whatever goes wrong is the result of the run that is to blame, found by training each alone."""
-    trouble = trouble_of(pack)  # without its traceback, which would hold the pack's tensors
+    """Trains a pack. Whatever goes wrong is the result of the run that is to blame, found by training each alone.
+
+    A run that another process trains at the moment is left to it.
+    """
+    trouble, theirs = trouble_of(pack)  # without its traceback, which would hold the pack's tensors
     if trouble and len(pack.specs) > 1:
         return [result for spec in pack.specs for result in run_pack(pack._replace(specs=(spec,)))]
-    if trouble:
+    if theirs:
+        say(trouble)
+    elif trouble:
         runs.fail(pack.folders[0], trouble)
     return results_of(pack)
 
 
-def trouble_of(pack: Pack) -> str | None:
-    """Trains a pack; answers with what went wrong."""
+def trouble_of(pack: Pack) -> tuple[str, bool]:
+    """Trains a pack; answers with what went wrong, and whether it is that another process writes there."""
     from boardsae import train_sae
 
     try:
         plugins.read_files()
         opened = tasks.open_task(tasks.of(pack.specs[0].task))
         train_sae.train(list(zip(pack.specs, pack.folders, strict=True)), opened, device=pack.device)
+    except Held as error:
+        return str(error), True
     except Exception as error:  # one run's trouble must not end the sweep
-        return f"{type(error).__name__}: {error}"
-    return None
+        return f"{type(error).__name__}: {error}", False
+    return "", False
 
 
 def results_of(pack: Pack) -> list[Result]:
@@ -142,7 +149,8 @@ def in_process(pack: Pack, threads: int, started: list[BaseProcess]) -> list[Res
     process.join()
     for folder in pack.folders:
         unknown = not runs.is_trained(folder) and not (folder / "error.json").exists()
-        if unknown and process.exitcode != -signal.SIGTERM:  # which is how the sweep itself ends it
+        # 0: another process trains it. SIGTERM is how the sweep itself ends its processes.
+        if unknown and process.exitcode not in (0, -signal.SIGTERM):
             runs.fail(folder, f"its process ended with exit code {process.exitcode}")
     return results_of(pack)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 import games
 from boardsae import Broken, data, gpt
 from boardsae.activations import Reading, alphabet
-from boardsae.files import read_json, write_json, write_tensors, write_text
+from boardsae.files import alone_in, read_json, write_json, write_tensors, write_text
 from boardsae.model_formats import refuse_models
 from boardsae.muon import Muon
 from boardsae.play import Batch, batch_of, by_ply, is_exact, pairs_of, totals
@@ -170,6 +170,11 @@ class Training:
         self.tokens_a_step = recipe.batch * shape.context
         self.finite = torch.ones((), dtype=torch.bool, device=device)  # until a gradient was not
 
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for, by which a folder knows its training again."""
+        return self.recipe._asdict() | {"games": self.dataset.manifest["files"]["moves.npy"]["sha256"]}
+
     def groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
@@ -225,12 +230,18 @@ def train(
     name: str, recipe: Recipe, folder: Path, device: torch.device = CPU, ranks: Ranks = ALONE
 ) -> Iterator[dict[str, float]]:
     """Trains into the folder, from its checkpoint where there is one; yields a row at every evaluation."""
-    dataset = checked(name, recipe)
-    training = Training(dataset, recipe, device, ranks)
-    model, steps = training.model, training.steps
-    request = recipe._asdict() | {"games": dataset.manifest["files"]["moves.npy"]["sha256"]}
-    if ranks.writes:
-        begin(folder, request)
+    training = Training(checked(name, recipe), recipe, device, ranks)
+    if not ranks.writes:
+        yield from to_the_end(training, folder)
+        return
+    with alone_in(folder):
+        begin(folder, training.request)
+        yield from to_the_end(training, folder)
+
+
+def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
+    """All steps after those of the checkpoint; the model is written when they are taken."""
+    model, steps, ranks = training.model, training.steps, training.ranks
     first, rows, seconds = resume(folder, model, training.optimizers)
     size = training.tokens_a_step
     bar = progress("training", steps * size, "tokens", done=first * size) if ranks.writes else None
@@ -257,7 +268,8 @@ def train(
     if bar is not None:
         bar.close()
         write_log(folder, rows)
-        facts = {"recipe": recipe._asdict(), "games": request["games"], "held_out": rows[-1]}
+        request = training.request
+        facts = {"recipe": training.recipe._asdict(), "games": request["games"], "held_out": rows[-1]}
         gpt.save(model, folder, facts)
 
 

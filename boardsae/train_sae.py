@@ -7,7 +7,7 @@ that its next step depends on into a checkpoint, so that a killed run goes on an
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from boardsae import Broken, dictionary, runs, saes, tasks
 from boardsae.activations import lengths, scored
 from boardsae.cache import MAX_GB, CachedStream
 from boardsae.devices import bf16_pays, device_name, device_of, wait_for
-from boardsae.files import write_json, write_tensors, write_text
+from boardsae.files import alone_in, write_json, write_tensors, write_text
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
@@ -254,23 +254,25 @@ def train(
     where = device_of(device)
     results: dict[Path, str | None] = {}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
-    for spec, folder in asked:
-        if force:
-            runs.clear(folder)
-        runs.begin(folder, spec, opened.hashes)
-        results[folder] = None
-        if runs.is_trained(folder):
-            say(f"{folder} is trained already")
-        else:
-            packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
-    for feed, pack in packs.items():
-        steps = max(spec.steps for spec, _ in pack)
-        stream = (
-            Stream(opened, feed, where)
-            if cache is None
-            else CachedStream(opened, feed, where, cache, steps, max_gb)
-        )
-        results |= train_pack(pack, stream, opened, trials)
+    with ExitStack() as ours:
+        for spec, folder in asked:
+            ours.enter_context(alone_in(folder))
+            if force:
+                runs.clear(folder)
+            runs.begin(folder, spec, opened.hashes)
+            results[folder] = None
+            if runs.is_trained(folder):
+                say(f"{folder} is trained already")
+            else:
+                packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
+        for feed, pack in packs.items():
+            steps = max(spec.steps for spec, _ in pack)
+            stream = (
+                Stream(opened, feed, where)
+                if cache is None
+                else CachedStream(opened, feed, where, cache, steps, max_gb)
+            )
+            results |= train_pack(pack, stream, opened, trials)
     return results
 
 

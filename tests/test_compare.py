@@ -39,20 +39,24 @@ def folders(tmp_path_factory):
     return root
 
 
+def compared(a, b, metric):
+    return compare.verdicts(a, b, [metric])[0]
+
+
 def test_two_runs_on_the_same_games(folders):
-    verdict = compare.compare(folders / "pca", folders / "random32" / "2-0", "explained_variance@1")
+    verdict = compared(folders / "pca", folders / "random32" / "2-0", "explained_variance@1")
     assert verdict.words == "A is better"
     assert verdict.low < verdict.difference < verdict.high
     assert verdict.difference == pytest.approx(verdict.a - verdict.b)
-    back = compare.compare(folders / "random32" / "2-0", folders / "pca", "explained_variance@1")
+    back = compared(folders / "random32" / "2-0", folders / "pca", "explained_variance@1")
     assert back.words == "A is worse"
-    lower = compare.compare(folders / "pca", folders / "random32" / "2-0", "kl_increase@1")
+    lower = compared(folders / "pca", folders / "random32" / "2-0", "kl_increase@1")
     assert lower.difference < 0
     assert lower.words == "A is better"
 
 
 def test_a_run_against_itself_cannot_be_told_apart(folders):
-    verdict = compare.compare(folders / "pca", folders / "pca", "coverage@1")
+    verdict = compared(folders / "pca", folders / "pca", "coverage@1")
     assert (verdict.difference, verdict.low, verdict.high) == (0, 0, 0)
     assert verdict.words.startswith("cannot tell")
 
@@ -68,7 +72,7 @@ def test_counts_beside_a_record_give_its_interval_again(folders, metric):
 
 
 def test_folders_of_seeds_are_read_as_curves(folders):
-    verdict = compare.compare(folders / "random64", folders / "random32", "explained_variance@1")
+    verdict = compared(folders / "random64", folders / "random32", "explained_variance@1")
     assert verdict.seeds == (3, 3)
     assert verdict.l0 == "2.0 to 6.0"
     assert verdict.low < verdict.difference < verdict.high
@@ -95,36 +99,36 @@ def copied(folder, target, **spec):
 def test_runs_of_another_setting_are_left_out_and_said(folders, tmp_path, capsys):
     for seed in (0, 1, 2):
         copied(folders / "random32" / f"2-{seed}", tmp_path / "a" / f"2-{seed}")
-    alone = compare.compare(tmp_path / "a", folders / "random64", "explained_variance@1")
+    alone = compared(tmp_path / "a", folders / "random64", "explained_variance@1")
     copied(folders / "random64" / "2-0", tmp_path / "a" / "tuned", kl_finetune=0.1)
-    assert compare.compare(tmp_path / "a", folders / "random64", "explained_variance@1") == alone
+    assert compared(tmp_path / "a", folders / "random64", "explained_variance@1") == alone
     assert "a: 1 runs of random d_sae=64 kl_finetune=0.1 are left out" in capsys.readouterr().err
     copied(folders / "pca", tmp_path / "a" / "pca")
     with pytest.raises(
         ValueError, match=r"expected runs of one variant in .*a, got pca, random; name the folder"
     ):
-        compare.compare(tmp_path / "a", folders / "random64", "explained_variance@1")
+        compared(tmp_path / "a", folders / "random64", "explained_variance@1")
 
 
 def test_counts_that_are_missing_or_broken(folders, tmp_path):
     copied(folders / "pca", tmp_path / "pca")
     (tmp_path / "pca" / "counts.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(Broken, match=r"counts\.npz cannot be read: .* makes it again"):
-        compare.compare(tmp_path / "pca", folders / "pca", "coverage@1")
+        compared(tmp_path / "pca", folders / "pca", "coverage@1")
     (tmp_path / "pca" / "counts.npz").unlink()
     with pytest.raises(FileNotFoundError, match="published records come without"):
-        compare.compare(tmp_path / "pca", folders / "pca", "coverage@1")
+        compared(tmp_path / "pca", folders / "pca", "coverage@1")
 
 
 def test_what_cannot_be_compared(folders):
     with pytest.raises(ValueError, match="no metric 'coverage'"):
-        compare.compare(folders / "pca", folders / "pca", "coverage")
+        compared(folders / "pca", folders / "pca", "coverage")
     with pytest.raises(ValueError, match="share no L0"):
-        compare.compare(folders / "pca", folders / "random32", "coverage@1")
+        compared(folders / "pca", folders / "random32", "coverage@1")
     with pytest.raises(ValueError, match="no counts by game"):
-        compare.compare(folders / "pca", folders / "pca", "max_cosine@1")
+        compared(folders / "pca", folders / "pca", "max_cosine@1")
     with pytest.raises(FileNotFoundError, match="no /nowhere"):
-        compare.compare(Path("/nowhere"), folders, "coverage@1")
+        compared(Path("/nowhere"), folders, "coverage@1")
 
 
 def test_how_many_seeds_it_would_take():

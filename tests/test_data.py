@@ -11,6 +11,7 @@ import pytest
 
 import games
 from boardsae import Broken, data, files, generate
+from boardsae.files import Held, alone_in
 from boardsae.verify import verify
 from games.core import transcript
 
@@ -162,13 +163,17 @@ def test_an_unfinished_folder_of_another_request_is_not_dropped_silently(tmp_pat
 
 
 def test_two_processes_do_not_write_one_folder(tmp_path):
-    import fcntl
+    with alone_in(tmp_path / "d.partial"), pytest.raises(Held, match="another process is writing"):
+        make(tmp_path / "d")
+    make(tmp_path / "d")
 
-    (tmp_path / "d.partial").mkdir()
-    with (tmp_path / "d.partial" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(FileExistsError, match="another process is writing"):
-            make(tmp_path / "d")
+
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_games_want_a_folder_of_their_own(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="expected a folder of its own for the games"):
+        make(Path(folder))
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_said_before_it_is_filled_and_survived(tmp_path, monkeypatch):

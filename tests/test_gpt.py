@@ -9,6 +9,7 @@ import torch
 
 import games
 from boardsae import Broken, generate, gpt, train_gpt
+from boardsae.files import alone_in
 from boardsae.muon import Muon
 from boardsae.play import batch_of, by_ply, totals
 from boardsae.train_gpt import Recipe, cross_entropy, moves_at, train
@@ -188,6 +189,11 @@ def test_a_folder_is_for_one_recipe(folder, tmp_path):
     train_gpt.begin(tmp_path / "m", tiny(folder)._asdict())
     with pytest.raises(FileExistsError, match="holds a model of another recipe"):
         train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())
+
+
+def test_two_processes_do_not_train_one_model(folder, tmp_path):
+    with alone_in(tmp_path / "m"), pytest.raises(FileExistsError, match="another process is writing"):
+        list(train("othello6", tiny(folder), tmp_path / "m"))
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])

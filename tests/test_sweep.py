@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from boardsae import gpt, quickstart, runs, saes, sweep, train_sae
 from boardsae.cli import app
-from boardsae.files import write_json
+from boardsae.files import alone_in, write_json
 from boardsae.runs import Spec
 from boardsae.sweep import Pack, Result
 
@@ -117,6 +117,17 @@ def test_a_pack_that_failed_holds_nothing_when_its_runs_are_tried_alone(task, tm
     pack = Pack(tuple(specs(task, "standard", "topk")), tmp_path)
     assert [result.error for result in sweep.run_pack(pack)] == ["RuntimeError: out of memory"] * 2
     assert len(held) == 3
+
+
+def test_a_run_of_another_process_is_left_to_it(task, tmp_path, capsys):
+    asked = specs(task, "standard", "topk")
+    theirs = runs.path_of(asked[0], tmp_path)
+    with alone_in(theirs):
+        results = sweep.sweep(asked, tmp_path, sweep.locally(1))
+    assert [result.error for result in results] == ["not trained", None]
+    assert f"another process is writing {theirs}" in capsys.readouterr().err
+    assert not (theirs / "error.json").exists()
+    assert {r.error for r in sweep.sweep(asked, tmp_path, sweep.locally(1))} == {None}
 
 
 def test_two_tasks_of_one_name_do_not_share_a_folder(tmp_path):

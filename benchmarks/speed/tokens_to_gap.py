@@ -6,7 +6,7 @@
     python -m benchmarks.speed.tokens_to_gap --tokens 300000000 --size medium --batch 256 --device cuda
 
 A GPT on 6x6 Othello. The rate is constant after its warm-up, so that the length of the run decides nothing, or with
-`--decay` falls to nothing over that share of the steps, as a model that is kept has it: then small gaps are reached near
+`--decay` falls to nothing over that share of the steps, as for a model that is kept: then small gaps are reached near
 the end, wherever it is. The gap is the mean KL divergence from the exact policy on held-out games. Seconds are of
 training: processor time of one thread, or elsewhere than on a CPU by the clock. `next` learns from the move that was
 played, `soft` from the exact policy.
