@@ -8,7 +8,7 @@ from test_saes import FEATURES, ROWS, TRAINED, made, step_for, train
 
 from boardsae.saes import VARIANTS, build, passes, sparse
 from boardsae.saes.base import Step
-from boardsae.saes.top import keep_largest, keep_top
+from boardsae.saes.top import keep_each, keep_largest, keep_top
 
 BY_HAND = [name for name in TRAINED if VARIANTS[name].has_gradients_by_hand()]
 
@@ -218,6 +218,16 @@ def test_the_largest_are_those_of_a_sort(seed, k, kind):
         assert torch.equal(found.sort(1).values[:, -count:], rows.topk(count, 1).values.flip(1))
         assert ((found == 0) | (found == rows)).all()
         assert ((found > 0).sum(1) <= count).all()
+
+
+@given(some.integers(0, 2**32), some.sampled_from([torch.float32, torch.bfloat16]))
+def test_every_row_keeps_as_many_as_it_may(seed, kind):
+    random = torch.Generator().manual_seed(seed)
+    values = ((torch.randn(30, 40, generator=random) * 8).round() / 8).relu().to(kind)
+    ks = torch.randint(0, 41, (30,), generator=random)
+    order = values.argsort(dim=1, descending=True, stable=True)  # of equal values the first are kept
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(40).expand_as(order))
+    assert torch.equal(keep_each(values, ks), values * (rank < ks[:, None]))
 
 
 def test_gradients_flow_to_what_is_kept():

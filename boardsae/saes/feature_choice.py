@@ -10,6 +10,7 @@ from boardsae.saes.base import Recipe
 from boardsae.saes.batch_topk import level
 from boardsae.saes.choice import zipf
 from boardsae.saes.mutual_choice import MutualChoice
+from boardsae.saes.top import keep_each
 
 
 class FeatureChoice(MutualChoice):
@@ -64,8 +65,4 @@ def budgets_by_rank(features: int, k: int, rows: int, device: torch.device) -> I
 
 def chosen(z: Float[Tensor, "row feature"], budgets: Int[Tensor, " feature"]) -> Float[Tensor, "row feature"]:
     """The m_i largest of every column, 0 elsewhere."""
-    order = z.detach().argsort(dim=0, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(
-        0, order, torch.arange(len(z), device=z.device)[:, None].expand_as(order)
-    )
-    return z * (rank < budgets)
+    return keep_each(z.T.contiguous(), budgets, own=not z.requires_grad).T.contiguous()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from games.bits import kernel
@@ -29,6 +29,17 @@ def keep_top(values: Float[Tensor, "row feature"], k: int, own: bool = False) ->
     return masked(
         values, lambda bits: _keep_rows(bits.reshape(-1, bits.shape[-1]), k, BELOW[values.dtype]), own
     )
+
+
+def keep_each(
+    values: Float[Tensor, "row feature"], ks: Int[Tensor, " row"], own: bool = False
+) -> Float[Tensor, "row feature"]:
+    """The k largest of every row, 0 elsewhere, each row with a k of its own."""
+    if values.device.type != "cpu" or values.dtype not in WHOLE:
+        order = values.detach().argsort(dim=-1, descending=True, stable=True)
+        places = torch.arange(values.shape[-1], device=values.device).expand_as(order)
+        return values * (torch.empty_like(order).scatter_(-1, order, places) < ks[:, None])
+    return masked(values, lambda bits: _keep_each(bits, ks.numpy()), own)
 
 
 def keep_largest(
@@ -68,6 +79,18 @@ def _keep_rows(bits, k, below):
         held[0] = bound
         _cut(row, held[0], k)
         guess = max(np.int64(1), bound - below)
+
+
+@kernel
+def _keep_each(bits, ks):
+    held = np.empty(bits.shape[1], bits.dtype)
+    for i in range(len(bits)):
+        found = _reaching(bits[i], np.int64(1), held)
+        if ks[i] == 0:
+            bits[i] = 0
+        elif found > ks[i]:
+            held[0] = _bound(held[:found], ks[i], np.int64(1))
+            _cut(bits[i], held[0], ks[i])
 
 
 @kernel
