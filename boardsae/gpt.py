@@ -145,12 +145,16 @@ class GPT(nn.Module):
     def residuals(
         self, x: Float[Tensor, "game ply d"], layer: int
     ) -> tuple[list[Tensor], Float[Tensor, "game ply token"]]:
-        """The residual stream after each block later than `layer`, and the logits, from one pass."""
+        """The residual stream after each block later than `layer`, and the logits, from one pass.
+
+        Logits are float32 products also where others are bfloat16: small divergences are told from them.
+        """
         later = []
         for block in self.blocks[layer + 1 :]:
             x = block(x, self.later)
             later.append(x)
-        return later, self.unembed(self.ln(x)).float()
+        with torch.autocast(x.device.type, enabled=False):
+            return later, self.unembed(self.ln(x))
 
     def forward(self, tokens: Int[Tensor, "game ply"]) -> Float[Tensor, "game ply token"]:
         return self.tail(self.body(tokens, -1), -1)

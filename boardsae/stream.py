@@ -54,8 +54,14 @@ class Tail:
         return self.follow(self.x)
 
     def follow(self, x: Float[Tensor, "game token d"]) -> Downstream:
-        later, logits = self.model.residuals(x, self.layer)
+        with fast_products(x.device):
+            later, logits = self.model.residuals(x, self.layer)
         return Downstream(logits[self.live], [each[self.live] / self.scale for each in later])
+
+
+def fast_products(device: torch.device) -> torch.autocast:
+    """The model's products in bfloat16, where they are faster."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16_pays(device))
 
 
 def model_on(model: GPT, device: torch.device) -> GPT:
@@ -116,7 +122,7 @@ class Stream:
     def read_at_once(self, tokens: Shaped[np.ndarray, "game token"]) -> Float[Tensor, "row d"]:
         read = self.reading(tokens)
         site = self.model.neurons if self.feed.site == "neurons" else self.model.body
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16_pays(self.device)):
+        with fast_products(self.device):
             return site(read.tokens, self.feed.layer)[read.live].float()
 
     def reading(self, tokens: Shaped[np.ndarray, "game token"]) -> Reading:
@@ -167,7 +173,7 @@ class Stream:
             tokens = self.tokens[games[i * self.games_a_step : (i + 1) * self.games_a_step]]
             read = self.reading(tokens)
             grad = self.with_grad(tokens)[1] * self.scale if "grad" in self.feed.needs else None
-            with torch.no_grad():
+            with torch.no_grad(), fast_products(self.device):
                 x = self.model.body(read.tokens, self.feed.layer)
             yield Batch(
                 x[read.live] / self.scale, grad, Tail(self.model, self.feed.layer, x, read, self.scale)
@@ -178,10 +184,11 @@ class Stream:
     ) -> tuple[Float[Tensor, "row d"], Float[Tensor, "row d"]]:
         """Raw activations, and the gradient by them of the next-token loss summed over all positions."""
         read = self.reading(tokens)
-        with torch.no_grad():
+        with torch.no_grad(), fast_products(self.device):
             x = self.model.body(read.tokens, self.feed.layer)
         x.requires_grad_()
-        log_p = self.model.tail(x, self.feed.layer).log_softmax(-1)
+        with fast_products(self.device):
+            log_p = self.model.tail(x, self.feed.layer).log_softmax(-1)
         loss = -log_p.gather(-1, read.following[..., None])[..., 0][read.goes_on].sum()
         (grad,) = torch.autograd.grad(loss, x)
         return x.detach()[read.live], grad[read.live]

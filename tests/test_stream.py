@@ -97,7 +97,9 @@ def test_whole_games_come_in_order(task):
     games = order(len(read.tokens), 0)[: 3 * read.games_a_step].reshape(3, -1)
     for batch, each in zip(batches, games, strict=True):
         moves = task.dataset.transcripts("train").moves[each]
-        assert torch.allclose(batch.x * read.scale, activations(task.model, moves, 0), atol=1e-5)
+        assert torch.allclose(
+            batch.x * read.scale, activations(task.model, moves, 0), atol=0.02
+        )  # bfloat16's
     assert read.games_a_step == 8
 
 

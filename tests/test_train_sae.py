@@ -17,6 +17,7 @@ from boardsae import asked, dictionary, runs, scoring, sparsity, train_sae
 from boardsae.devices import device_of
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
+from boardsae.saes.e2e import kl
 from boardsae.stream import Feed, Stream, Tail
 
 TRAINED = [name for name, variant in VARIANTS.items() if not variant.untrained]
@@ -242,6 +243,12 @@ def test_steps_are_the_same_from_wherever_they_are_read(task):
             assert torch.equal(from_start[33].grad, later.grad)
 
 
+@pytest.fixture
+def in_float32(monkeypatch):
+    monkeypatch.setattr("boardsae.stream.bf16_pays", lambda _: False)
+
+
+@pytest.mark.usefixtures("in_float32")
 def test_the_gradient_is_that_of_the_next_move(task):
     stream = Stream(task, Feed(0, 256, ("grad",)), CPU)
     tokens = stream.tokens[:3]
@@ -263,6 +270,25 @@ def test_the_gradient_is_that_of_the_next_move(task):
     assert torch.allclose(x[row], full[1, 4], atol=1e-5)
 
 
+def test_the_model_in_bfloat16_says_much_the_same(task, monkeypatch):
+    found = []
+    for pays in (False, True):
+        monkeypatch.setattr("boardsae.stream.bf16_pays", lambda _, pays=pays: pays)
+        batch = next(Stream(task, Feed(0, 256, ("tail", "grad")), CPU).batches())
+        x_hat = (
+            batch.x + 0.1 * torch.randn(batch.x.shape, generator=torch.Generator().manual_seed(0))
+        ).detach()
+        divergence = kl(batch.tail.clean.logits, batch.tail(x_hat.requires_grad_()).logits)
+        divergence.backward()
+        found.append((batch.x, batch.grad, batch.tail.clean.logits, divergence, x_hat.grad))
+        assert kl(batch.tail.clean.logits, batch.tail(batch.x).logits) < 1e-4 * divergence
+    for exact, near in zip(*found, strict=True):
+        assert near.dtype == torch.float32
+        assert (near - exact).norm() < 0.03 * exact.norm()
+    assert not torch.equal(found[0][2], found[1][2])
+
+
+@pytest.mark.usefixtures("in_float32")
 def test_the_tail_of_the_models_own_activations_is_the_model(task):
     stream = Stream(task, Feed(0, 256, ("tail",)), CPU)
     batch = next(stream.batches())
