@@ -27,10 +27,10 @@ def orthogonal(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "m
     x = matrices.bfloat16() if bf16_pays(matrices.device) else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     tall = x.shape[1] > x.shape[2]
-    x = x.mT if tall else x
+    x = x.mT.contiguous() if tall else x
     for _ in range(ROUNDS):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import pages
 from boardsae import DEFAULT_TASK, saes, tasks
 from boardsae.cache import CachedStream
 from boardsae.devices import bf16_pays
@@ -21,18 +22,7 @@ from boardsae.stream import Batch, Feed, Stream
 from boardsae.train_sae import Training, feed_of
 
 CPU = torch.device("cpu")
-STEPS = (
-    "standard",
-    "p_anneal",
-    "gated",
-    "topk",
-    "batch_topk",
-    "jumprelu",
-    "gradient",
-    "local",
-    "e2e",
-    "e2e_ds",
-)
+STEPS = [name for name, variant in saes.VARIANTS.items() if not variant.untrained]
 PACK = 10
 
 
@@ -110,24 +100,25 @@ def add_peak(watch: Stopwatch, dtype: torch.dtype, size: int) -> None:
 
 def lines(watch: Stopwatch, opened: tasks.Open, batch: int, d_sae: int, size: int) -> Iterator[str]:
     best, d = watch.best, opened.model.shape.width
-    dtype = torch.bfloat16 if bf16_pays(CPU) else torch.float32
-    peak = 2 * size**3 / best[f"peak {dtype}"]
-    yield f"{opened.task.name}: batches of {batch:,}, width {d} x {d_sae:,}, products in {dtype}"
-    yield f"products of {size} x {size}: {peak / 1e9:.0f} GFLOP/s, the peak"
-    yield f"\n{'activations':<24}{'rows/s':>12}"
+    kind = "bfloat16" if bf16_pays(CPU) else "float32"
+    peak = 2 * size**3 / best[f"peak torch.{kind}"]
+    yield f"{opened.task.name}: batches of {batch:,} rows, width {d} x {d_sae:,}"
+    yield f"products in {kind}, of which {size} x {size} ones reach {peak / 1e9:,.0f} GFLOP/s, the peak"
+    yield "\n| activations from | rows a second |\n|---|--:|"
     for name in (name for name in best if name.startswith(("model", "disk"))):
-        yield f"{name:<24}{batch / best[name]:>12,.0f}"
-    yield f"\n{'one step':<24}{'ms':>8}{'rows/s':>12}{'of peak':>9}{'of local':>10}"
+        yield f"| {name} | {batch / best[name]:,.0f} |"
+    yield "\n| one step | ms | rows a second | of peak | times `local` |\n|---|--:|--:|--:|--:|"
     for name in STEPS:
         seconds = best[f"step {name}"]
         share = 5 * 2 * batch * d * d_sae / seconds / peak  # the products a step cannot do without
         relative = seconds / best["step local"]
-        yield f"{name:<24}{1e3 * seconds:>8.1f}{batch / seconds:>12,.0f}{share:>9.0%}{relative:>10.1f}"
-    rows = "bfloat16" if bf16_pays(CPU) else "float32"
-    apart = PACK * best["step standard"] + best[f"model, {rows}"]
-    yield f"\n{PACK} SAEs on one stream cost {best['pack'] / apart:.2f} of {PACK} steps and one activation pass;"
-    alone = PACK * (best["step standard"] + best[f"model, {rows}"])
-    yield f"trained one after the other they would cost {alone / best['pack']:.2f} times as much"
+        yield f"| `{name}` | {1e3 * seconds:.1f} | {batch / seconds:,.0f} | {share:.0%} | {relative:.1f} |"
+    apart = PACK * best["step standard"] + best[f"model, {kind}"]
+    alone = PACK * (best["step standard"] + best[f"model, {kind}"])
+    yield (
+        f"\n{PACK} SAEs on one stream cost {best['pack'] / apart:.2f} of {PACK} steps and one activation pass;"
+        f" one after the other they would cost {alone / best['pack']:.2f} times as much."
+    )
 
 
 def main() -> None:
@@ -136,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--d-sae", type=int, default=1024)
     parser.add_argument("--quick", action="store_true", help="see that it runs")
+    parser.add_argument("--readme", action="store_true", help="write it into README.md too")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     opened, batch = tasks.open_task(tasks.of(asked.task)), saes.RECIPES["common"].batch
@@ -150,7 +142,10 @@ def main() -> None:
             add_peak(watch, dtype, size)
         for _ in range(1 if asked.quick else asked.rounds):
             watch.round()
-    print("\n".join(lines(watch, opened, batch, d_sae, size)))
+    block = "\n".join(lines(watch, opened, batch, d_sae, size))
+    print(block)
+    if asked.readme:
+        pages.into_readme("stream", block)
 
 
 if __name__ == "__main__":
