@@ -223,11 +223,21 @@ def test_the_largest_are_those_of_a_sort(seed, k, kind):
 @given(some.integers(0, 2**32), some.sampled_from([torch.float32, torch.bfloat16]))
 def test_every_row_keeps_as_many_as_it_may(seed, kind):
     random = torch.Generator().manual_seed(seed)
-    values = ((torch.randn(30, 40, generator=random) * 8).round() / 8).relu().to(kind)
+    values = ((torch.randn(30, 40, generator=random) * 8).round() / 8).to(kind)
     ks = torch.randint(0, 41, (30,), generator=random)
     order = values.argsort(dim=1, descending=True, stable=True)  # of equal values the first are kept
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(40).expand_as(order))
-    assert torch.equal(keep_each(values, ks), values * (rank < ks[:, None]))
+    assert torch.equal(keep_each(values, ks), values.relu() * (rank < ks[:, None]))
+
+
+def test_what_is_below_0_is_never_kept():
+    values = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)) - 1
+    for kept, rectified in zip(
+        (keep_top(values, 9), keep_largest(values, 180)),
+        (keep_top(values.relu(), 9), keep_largest(values.relu(), 180)),
+        strict=True,
+    ):
+        assert torch.equal(kept, rectified)
 
 
 def test_gradients_flow_to_what_is_kept():

@@ -17,7 +17,9 @@ from torch import Tensor
 from boardsae.saes import passes, sparse
 from boardsae.saes.base import SAE
 
-Select = Callable[[Tensor], Tensor]  # what stays of features, which it may overwrite
+Select = Callable[
+    [Tensor], Tensor
+]  # what stays of pre-activations, which it may overwrite; it need not rectify
 
 
 class Passed(NamedTuple):
@@ -92,7 +94,7 @@ def step(
     """Sets all gradients. `slope` is the charge of every active feature; `centred` encoders take b_dec from x first."""
     f = encoded(sae, x)
     if select is not None:
-        f = select(f.relu_())
+        f = select(f)
     total = passes.rectified(f)
     code = Code(f)
     x_hat = code.decoded(sae.W_dec) + sae.b_dec

@@ -44,8 +44,7 @@ class Matryoshka(BatchTopK):
     @torch.no_grad()
     def passed(self, step: Step) -> Passed:
         """From the last group to the first: a group's features are in the error of every prefix from theirs on."""
-        f = encoded(self, step.x).relu_()
-        f, groups = self.select(f, step.progress), self.groups()
+        f, groups = self.select(encoded(self, step.x), step.progress), self.groups()
         total = passes.rectified(f)
         codes = [Code(f[:, group].contiguous()) for group in groups]
         x_hat, missed = self.b_dec.expand_as(step.x), list[Tensor]()

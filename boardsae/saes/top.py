@@ -1,7 +1,7 @@
 """The largest values, of every row or of a whole batch: exact, and on a CPU many times as fast as sorting.
 
-Values are 0 or more, so that their bits, read as whole numbers, have the same order. Of equal values the first are
-kept. Elsewhere than on a CPU torch's own topk does the work.
+Bits of values above 0, read as whole numbers, have the same order, and those of the others are below them. Of equal
+values the first are kept. Elsewhere than on a CPU torch's own topk does the work.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ def keep_each(
     if values.device.type != "cpu" or values.dtype not in WHOLE:
         order = values.detach().argsort(dim=-1, descending=True, stable=True)
         places = torch.arange(values.shape[-1], device=values.device).expand_as(order)
-        return values * (torch.empty_like(order).scatter_(-1, order, places) < ks[:, None])
+        return values.clamp(min=0) * (torch.empty_like(order).scatter_(-1, order, places) < ks[:, None])
     return masked(values, lambda bits: _keep_each(bits, ks.numpy()), own)
 
 
@@ -88,9 +88,9 @@ def _keep_each(bits, ks):
         found = _reaching(bits[i], np.int64(1), held)
         if ks[i] == 0:
             bits[i] = 0
-        elif found > ks[i]:
-            held[0] = _bound(held[:found], ks[i], np.int64(1))
-            _cut(bits[i], held[0], ks[i])
+            continue
+        held[0] = _bound(held[:found], ks[i], np.int64(1)) if found > ks[i] else 1
+        _cut(bits[i], held[0], ks[i])
 
 
 @kernel
