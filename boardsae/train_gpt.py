@@ -22,7 +22,7 @@ from boardsae import Broken, data, gpt
 from boardsae.activations import Reading, alphabet
 from boardsae.files import alone_in, read_json, write_json, write_tensors, write_text
 from boardsae.model_formats import refuse_models
-from boardsae.muon import Muon
+from boardsae.optimizers import OPTIMIZERS, optimizers_of
 from boardsae.play import Batch, batch_of, by_ply, is_exact, pairs_of, totals
 from boardsae.progress import progress, say
 from boardsae.ranks import ALONE, Ranks
@@ -48,14 +48,15 @@ class Recipe(NamedTuple):
     )
     tokens: int
     batch: int  # games
-    lr: float = 0.02  # of Muon
-    lr_others: float = 4e-3  # of AdamW
-    weight_decay: float = 0.1
+    lr: float = OPTIMIZERS["muon"].lr  # of the blocks' matrices
+    lr_others: float = 4e-3  # of all else, which AdamW trains
+    weight_decay: float = OPTIMIZERS["muon"].weight_decay
     warmup: float = 0.02  # share of the steps
     decay: float = 0.6  # share of the steps, the last ones
     bf16: bool = True
     seed: int = 0
     minutes: float | None = None  # what `tokens` was measured to take; None where the tokens were asked for
+    optimizer: str = "muon"  # of the blocks' matrices
 
 
 def cross_entropy(
@@ -114,21 +115,13 @@ def pace(recipe: Recipe, progress: float) -> float:
     return min(progress / recipe.warmup, (1 - progress) / recipe.decay, 1.0)
 
 
-def make_optimizers(model: gpt.GPT, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for embeddings, unembedding and vectors."""
-    inner = {name for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blocks.")}
-    matrices = [p for name, p in model.named_parameters() if name in inner]
-    others = [p for name, p in model.named_parameters() if name not in inner]
-    fused = model.later.device.type != "mps"
-    return [
-        Muon(matrices, recipe.lr, weight_decay=recipe.weight_decay),
-        torch.optim.AdamW(others, recipe.lr_others, betas=(0.9, 0.98), weight_decay=0.0, fused=fused),
-    ]
-
-
 def checked(name: str, recipe: Recipe) -> data.Dataset:
     """The transcripts of the recipe, after every mistake that can be seen before the first step."""
-    for kind, text, known in (("size", recipe.size, gpt.SIZES), ("objective", recipe.objective, OBJECTIVES)):
+    for kind, text, known in (
+        ("size", recipe.size, gpt.SIZES),
+        ("objective", recipe.objective, OBJECTIVES),
+        ("optimizer", recipe.optimizer, OPTIMIZERS),
+    ):
         if text not in known:
             raise ValueError(no_such(kind, text, known))
     if recipe.tokens < 1:
@@ -164,7 +157,9 @@ class Training:
         self.held_out = dataset.transcripts("select").moves[: max(16, EVALUATE_TOKENS // room)]
         shape = gpt.Shape(self.game.name, vocabulary, room - 1, *gpt.SIZES[recipe.size])
         self.model = gpt.GPT(shape, recipe.seed).to(device)
-        self.optimizers = make_optimizers(self.model, recipe)
+        self.optimizers = optimizers_of(
+            self.model, recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.lr_others
+        )
         self.rates = [group["lr"] for group in self.groups()]
         self.steps = steps_of(recipe, shape.context)
         self.tokens_a_step = recipe.batch * shape.context
@@ -318,7 +313,7 @@ def begin(folder: Path, request: dict[str, Any]) -> None:
     asked = folder / "request.json"
     if not asked.exists():
         refuse_models(folder)
-    elif {"minutes": None} | read_json(asked) != request:
+    elif {"minutes": None, "optimizer": "muon"} | read_json(asked) != request:
         raise FileExistsError(
             f"{folder} holds a model of another recipe or other games, see {asked}; choose another --out"
         )

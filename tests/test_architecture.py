@@ -28,6 +28,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.devices",
     "boardsae.hooked",
     "boardsae.muon",
+    "boardsae.optimizers",
     "boardsae.activations",
     "boardsae.model_formats",
     "boardsae.play",

@@ -9,8 +9,9 @@ import torch
 
 import games
 from boardsae import Broken, generate, gpt, train_gpt
-from boardsae.files import alone_in
+from boardsae.files import alone_in, write_json
 from boardsae.muon import Muon
+from boardsae.optimizers import OPTIMIZERS
 from boardsae.play import batch_of, by_ply, totals
 from boardsae.train_gpt import Recipe, cross_entropy, moves_at, train
 from games.core import play_all
@@ -154,8 +155,10 @@ def weights(path):
     return {name: tensor.clone() for name, tensor in gpt.load(path).state_dict().items()}
 
 
-def test_killed_and_resumed_gives_the_same_bits(folder, tmp_path, monkeypatch):
-    list(train("othello6", tiny(folder), tmp_path / "whole"))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_killed_and_resumed_gives_the_same_bits(folder, tmp_path, monkeypatch, optimizer):
+    asked = tiny(folder, optimizer=optimizer, lr=OPTIMIZERS[optimizer].lr)
+    list(train("othello6", asked, tmp_path / "whole"))
     monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)  # after every step
     for die_after in (1, 13):
         pid = os.fork()
@@ -169,11 +172,11 @@ def test_killed_and_resumed_gives_the_same_bits(folder, tmp_path, monkeypatch):
                 real(*args)
 
             monkeypatch.setattr(train_gpt, "checkpoint", deadly)
-            list(train("othello6", tiny(folder), tmp_path / "killed"))
+            list(train("othello6", asked, tmp_path / "killed"))
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
         assert not (tmp_path / "killed" / "model.json").exists()
-    list(train("othello6", tiny(folder), tmp_path / "killed"))
+    list(train("othello6", asked, tmp_path / "killed"))
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -189,6 +192,20 @@ def test_a_folder_is_for_one_recipe(folder, tmp_path):
     train_gpt.begin(tmp_path / "m", tiny(folder)._asdict())
     with pytest.raises(FileExistsError, match="holds a model of another recipe"):
         train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())
+
+
+def test_requests_from_before_optimizers_could_be_chosen_are_of_muon(folder, tmp_path):
+    asked = tiny(folder)._asdict()
+    del asked["optimizer"]
+    write_json(tmp_path / "request.json", asked)
+    train_gpt.begin(tmp_path, tiny(folder)._asdict())
+    with pytest.raises(FileExistsError, match="holds a model of another recipe"):
+        train_gpt.begin(tmp_path, tiny(folder, optimizer="adamw")._asdict())
+
+
+def test_an_unknown_optimizer_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"no optimizer 'adam'.*adamw"):
+        list(train("othello6", tiny(folder, optimizer="adam"), tmp_path / "m"))
 
 
 def test_two_processes_do_not_train_one_model(folder, tmp_path):

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 import games
 from boardsae import gpt
 from boardsae.devices import has_matrix_units
+from boardsae.optimizers import optimizers_of
 from boardsae.play import pairs_of
-from boardsae.train_gpt import Recipe, make_optimizers
 
 LAYERS, WIDTH, HEADS = gpt.SIZES["small"]
 GAMES, VOCABULARY, CONTEXT = 64, 61, 59
@@ -87,7 +87,7 @@ def contestants(batch: tuple[Tensor, Tensor]) -> dict[str, Step]:
         model = ours()
         found[f"ours, {dtype}"] = step(model, adam(model), batch, dtype == "bfloat16")
     model = ours()
-    muon = make_optimizers(model, Recipe("", "small", "next", 0, 64))
+    muon = optimizers_of(model, "muon", 0.02, 0.1, 4e-3)
     return found | {"ours with Muon, bfloat16": step(model, muon, batch, True)}
 
 

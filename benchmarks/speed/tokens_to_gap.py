@@ -33,7 +33,7 @@ LOOKS = 40  # at the gap, in the length of a run
 HELD_OUT = 400  # games
 ADAM = 2e-3  # the better of 0.002 and 0.004 in short runs, by little
 MUON = 0.015  # of the reference models; 0.02 in the short runs of LOG.md
-OPTIMIZERS = ("AdamW", "Muon")
+RATES = {"adamw": (ADAM, ADAM), "muon": (MUON, 4e-3)}  # of the blocks' matrices, and of all else
 
 
 class Way(NamedTuple):
@@ -47,14 +47,21 @@ class Way(NamedTuple):
 
 
 def training(data: Path, way: Way, tokens: int, device: torch.device) -> Training:
+    lr, lr_others = RATES[way.optimizer]
     recipe = Recipe(
-        str(data), way.size, way.objective, tokens, way.batch, MUON, decay=way.decay, bf16=bf16_pays(device)
+        str(data),
+        way.size,
+        way.objective,
+        tokens,
+        way.batch,
+        lr,
+        lr_others,
+        train_gpt.OPTIMIZERS[way.optimizer].weight_decay,
+        decay=way.decay,
+        bf16=bf16_pays(device),
+        optimizer=way.optimizer,
     )
-    made = Training(train_gpt.checked("othello6", recipe), recipe, device, ALONE)
-    if way.optimizer == "AdamW":
-        made.optimizers = [torch.optim.AdamW(made.model.parameters(), ADAM, betas=(0.9, 0.98), fused=True)]
-        made.rates = [group["lr"] for group in made.groups()]
-    return made
+    return Training(train_gpt.checked("othello6", recipe), recipe, device, ALONE)
 
 
 def gaps(made: Training) -> Iterator[tuple[float, int, float]]:
@@ -95,7 +102,7 @@ def main() -> None:
         "--decay", type=float, default=Way._field_defaults["decay"], help="share of the steps"
     )
     parser.add_argument("--objectives", nargs="+", default=train_gpt.OBJECTIVES, choices=train_gpt.OBJECTIVES)
-    parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS, choices=OPTIMIZERS)
+    parser.add_argument("--optimizers", nargs="+", default=tuple(RATES), choices=RATES)
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     torch.set_num_threads(1)

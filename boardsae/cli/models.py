@@ -22,7 +22,10 @@ def train_gpt(
     data: Annotated[Path | None, typer.Option(help="Transcripts [default: data/GAME].")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Games a step [default: about 2,000 tokens].")] = None,
-    lr: Annotated[float, typer.Option(help="Learning rate of Muon, for the blocks' matrices.")] = 0.02,
+    optimizer: Annotated[str, typer.Option(help="Of the blocks' matrices: muon or adamw.")] = "muon",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of it [default: 0.02 of muon, 0.002 of adamw].")
+    ] = None,
     lr_others: Annotated[float, typer.Option(help="Learning rate of AdamW, for all else.")] = 0.004,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order of the games.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Where to [default: models/GAME].")] = None,
@@ -34,7 +37,11 @@ def train_gpt(
     """
     from boardsae import ranks, train_gpt
     from boardsae.devices import bf16_pays, device_of
+    from games.core import no_such
 
+    if optimizer not in train_gpt.OPTIMIZERS:
+        raise ValueError(no_such("optimizer", optimizer, train_gpt.OPTIMIZERS))
+    usual = train_gpt.OPTIMIZERS[optimizer]
     folder, chosen = out or Path("models") / game, device_of(ranks.device_name(device))
     recipe = train_gpt.Recipe(
         str(data or Path("data") / game),
@@ -42,11 +49,13 @@ def train_gpt(
         objective,
         tokens,
         train_gpt.usual_batch(game) if batch is None else batch,
-        lr=lr,
+        lr=usual.lr if lr is None else lr,
         lr_others=lr_others,
+        weight_decay=usual.weight_decay,
         bf16=bf16_pays(chosen),
         seed=seed,
         minutes=minutes,
+        optimizer=optimizer,
     )
     joined = ranks.join(chosen)
     if minutes is not None:
