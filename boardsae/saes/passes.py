@@ -5,6 +5,8 @@ Torch clears bfloat16 in one pass, widens all of it to float32 in a second and s
 a million features take it a millisecond or more.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -60,13 +62,18 @@ def charged(
         more = by_f + slope * values.pow(p - 1)  # at 0 it is infinite, and not taken
         by_f.copy_(more.where(f > 0, 0))
         return by_f.sum(0, dtype=torch.float32), torch.stack([values.pow(power).sum() for power in powers])
-    known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
-    slopes = slope * known.pow(p - 1)
-    slopes[0] = 0.0
-    first, second = (known.pow(power).numpy() for power in powers)
-    sums = torch.zeros(f.shape[1])
-    found = _charge(bits(by_f), bits(f), slopes.numpy(), first, second, sums.numpy())
+    sums, slopes = torch.zeros(f.shape[1]), np.float32(slope) * all_to_the(p - 1)
+    found = _charge(bits(by_f), bits(f), slopes, *map(all_to_the, powers), sums.numpy())
     return sums, torch.tensor(found)
+
+
+@lru_cache(maxsize=8)  # a power stays for many steps
+def all_to_the(power: float) -> np.ndarray:
+    """What bfloat16 knows from 0 up, to a power; 0 at 0."""
+    known = torch.arange(1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
+    made = known.pow(power)
+    made[0] = 0.0
+    return made.numpy()
 
 
 def active_rows(f: Float[Tensor, "row feature"]) -> Float[Tensor, " feature"]:
