@@ -191,16 +191,22 @@ def _jump(z, theta, half, near):
 @kernel
 def _charge(by_f, f, slopes, first, second, sums):
     a = b = 0.0
+    places = np.empty(f.shape[1], np.int32)
     for i in range(f.shape[0]):
-        for j in range(f.shape[1]):
-            held = f[i, j]
-            if held == 0:
-                by_f[i, j] = 0
-                continue
-            gradient = np.uint32(np.uint32(by_f[i, j]) << SIXTEEN).view(np.float32)
+        gradients, features = by_f[i], f[i]
+        active = 0
+        for j in range(features.shape[0]):
+            places[active] = j  # overwritten by the next, unless it is active
+            active += features[j] != 0
+        for j in range(features.shape[0]):
+            gradients[j] *= np.uint16(features[j] != 0)
+        for at in range(active):
+            j = places[at]
+            held = features[j]
+            gradient = np.uint32(np.uint32(gradients[j]) << SIXTEEN).view(np.float32)
             more = np.float32(gradient + slopes[held])
             whole = more.view(np.uint32)
-            by_f[i, j] = np.uint16((whole + HALF + ((whole >> SIXTEEN) & ONE)) >> SIXTEEN)  # to nearest
+            gradients[j] = np.uint16((whole + HALF + ((whole >> SIXTEEN) & ONE)) >> SIXTEEN)  # to nearest
             sums[j] += more
             a += first[held]
             b += second[held]
