@@ -148,6 +148,11 @@ def test_what_is_no_number_is_not_cleared(sign, kind):
     z = torch.full((2, 40), float("nan"), dtype=kind).copysign(torch.tensor(sign))
     assert passes.rectified(z).isnan().all()
     assert z.isnan().all()
+    by_f = torch.ones_like(z)
+    over_rows, sums = passes.charged(by_f, z, 0.5, (0.5, 1.0))
+    assert by_f.isnan().all() or kind == torch.float32  # whose sums tell it
+    assert over_rows.isnan().all() or kind == torch.float32
+    assert sums.isnan().all()
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])

@@ -152,7 +152,7 @@ def peak(dtype: torch.dtype, size: int = 2048) -> float:
 
 def lines(rounds: int) -> Iterator[str]:
     first = batches(1)[0]
-    yield f"width {WIDTH} x {FEATURES:,}, {BATCH:,} rows a step, k {K}; torch {torch.__version__}"
+    yield f"width {WIDTH} x {FEATURES:,}, {BATCH:,} rows a step, k {K}; torch {torch.__version__};"
     paying = "pay" if bf16_pays(torch.device("cpu")) else "do not pay"
     yield f"products in bfloat16 {paying} on this machine\n"
     heads = ("variant", "products", "ours, ms", "of peak", "dictionary_learning, ms", "times", "goal")

@@ -102,7 +102,7 @@ def lines(watch: Stopwatch, opened: tasks.Open, batch: int, d_sae: int, size: in
     best, d = watch.best, opened.model.shape.width
     kind = "bfloat16" if bf16_pays(CPU) else "float32"
     peak = 2 * size**3 / best[f"peak torch.{kind}"]
-    yield f"{opened.task.name}: batches of {batch:,} rows, width {d} x {d_sae:,}"
+    yield f"{opened.task.name}: batches of {batch:,} rows, width {d} x {d_sae:,};"
     yield f"products in {kind}, of which {size} x {size} ones reach {peak / 1e9:,.0f} GFLOP/s, the peak"
     yield "\n| activations from | rows a second |\n|---|--:|"
     for name in (name for name in best if name.startswith(("model", "disk"))):

@@ -15,8 +15,9 @@ from torch import Tensor
 from boardsae.saes.top import WHOLE
 from games.bits import kernel
 
-ONE, HALF, SIXTEEN = np.uint32(1), np.uint32(0x7FFF), np.uint32(16)
+ONE, HALF, SIXTEEN = np.uint32(1), np.uint32(0x7FFF), np.uint32(16)  # of what is rounded away
 NEGATIVE, INFINITE = np.uint32(0x8000), np.uint32(0xFF80)  # beyond it only what is no number
+UNSIGNED = np.uint32(0x7FFF)
 
 
 def rectified(z: Float[Tensor, "row feature"]) -> Float[Tensor, " feature"]:
@@ -90,8 +91,8 @@ def least(f: Float[Tensor, "row feature"]) -> Float[Tensor, ""]:
     if f.device.type != "cpu":
         return f.where(f > 0, torch.inf).min().float()
     found = _least_positive(f.view(WHOLE[f.dtype]).numpy())
-    bits = torch.tensor(found, dtype=WHOLE[f.dtype])
-    return bits.view(f.dtype).float() if found else torch.tensor(torch.inf)
+    whole = torch.tensor(found, dtype=WHOLE[f.dtype])
+    return whole.view(f.dtype).float() if found else torch.tensor(torch.inf)
 
 
 def jumped(
@@ -120,7 +121,7 @@ def _rectify(z, sums):
         row = z[i]
         for j in range(row.shape[0]):
             held = np.uint32(row[j])
-            held *= np.uint32((held < NEGATIVE) | (held > INFINITE))
+            held = held * np.uint32((held < NEGATIVE) | (held > INFINITE)) & UNSIGNED
             row[j] = np.uint16(held)
             sums[j] += np.uint32(held << SIXTEEN).view(np.float32)
 
