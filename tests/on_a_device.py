@@ -140,7 +140,7 @@ def test_the_measurement_of_a_gpu_runs(elsewhere):
 def test_tokens_to_a_gap_are_counted_on_a_device(tmp_path, elsewhere, monkeypatch):
     generate.from_policy("othello6", 2500, 0, "uniform", 1, tmp_path / "data")
     monkeypatch.setattr(tokens_to_gap, "HELD_OUT", 16)
-    line = tokens_to_gap.row(tmp_path / "data", Way("soft", "Muon", 16, "nano"), 40 * 16 * 31, elsewhere)
+    line = tokens_to_gap.row(tmp_path / "data", Way("soft", "muon", 16, "nano"), 40 * 16 * 31, elsewhere)
     assert line.startswith("| `soft` | Muon | 16 | ")
     assert 0 < float(line.split("|")[-2]) < 2.6
 
