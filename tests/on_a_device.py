@@ -141,7 +141,7 @@ def test_tokens_to_a_gap_are_counted_on_a_device(tmp_path, elsewhere, monkeypatc
     generate.from_policy("othello6", 2500, 0, "uniform", 1, tmp_path / "data")
     monkeypatch.setattr(tokens_to_gap, "HELD_OUT", 16)
     line = tokens_to_gap.row(tmp_path / "data", Way("soft", "muon", 16, "nano"), 40 * 16 * 31, elsewhere)
-    assert line.startswith("| `soft` | Muon | 16 | ")
+    assert line.startswith("| `soft` | `muon` | 16 | ")
     assert 0 < float(line.split("|")[-2]) < 2.6
 
 

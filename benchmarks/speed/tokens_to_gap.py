@@ -89,7 +89,7 @@ def row(data: Path, way: Way, tokens: int, device: torch.device) -> str:
     cells = [
         f"{reached[bar][0] / 1e6:.1f}M, {reached[bar][1]:.0f} s" if bar in reached else "-" for bar in GAPS
     ]
-    return f"| `{way.objective}` | {way.optimizer} | {way.batch} | {' | '.join(cells)} | {gap:.3f} |"
+    return f"| `{way.objective}` | `{way.optimizer}` | {way.batch} | {' | '.join(cells)} | {gap:.3f} |"
 
 
 def main() -> None:

@@ -64,7 +64,8 @@ def charged(
         by_f.copy_(more.where(f > 0, 0))
         return by_f.sum(0, dtype=torch.float32), torch.stack([values.pow(power).sum() for power in powers])
     sums, slopes = torch.zeros(f.shape[1]), np.float32(slope) * all_to_the(p - 1)
-    found = _charge(bits(by_f), bits(f), slopes, *map(all_to_the, powers), sums.numpy())
+    first, second = map(all_to_the, powers)
+    found = _charge(bits(by_f), bits(f), slopes, first, second, sums.numpy())
     return sums, torch.tensor(found)
 
 
