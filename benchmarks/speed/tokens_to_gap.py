@@ -31,6 +31,7 @@ from boardsae.train_gpt import Recipe, Training
 GAPS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 LOOKS = 40  # at the gap, in the length of a run
 HELD_OUT = 400  # games
+LEVEL = 1e-9  # share of the steps over which a constant rate falls
 ADAM = 2e-3  # the better of 0.002 and 0.004 in short runs, by little
 MUON = 0.015  # of the reference models; 0.02 in the short runs of LOG.md
 RATES = {"adamw": (ADAM, ADAM), "muon": (MUON, 4e-3)}  # of the blocks' matrices, and of all else
@@ -43,7 +44,7 @@ class Way(NamedTuple):
     optimizer: str
     batch: int
     size: str = "small"
-    decay: float = 1e-9  # share of the steps
+    decay: float = LEVEL  # share of the steps
 
 
 def training(data: Path, way: Way, tokens: int, device: torch.device) -> Training:
@@ -84,7 +85,7 @@ def row(data: Path, way: Way, tokens: int, device: torch.device) -> str:
         for bar in GAPS:
             if gap <= bar:
                 reached.setdefault(bar, (seen, seconds))
-        if len(reached) == len(GAPS):
+        if len(reached) == len(GAPS) and way.decay == LEVEL:  # a schedule is worth its end
             break
     cells = [
         f"{reached[bar][0] / 1e6:.1f}M, {reached[bar][1]:.0f} s" if bar in reached else "-" for bar in GAPS
@@ -98,9 +99,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=6_000_000, help="at which a run stops")
     parser.add_argument("--batch", type=int, default=train_gpt.usual_batch("othello6"), help="games a step")
     parser.add_argument("--size", default="small", choices=gpt.SIZES)
-    parser.add_argument(
-        "--decay", type=float, default=Way._field_defaults["decay"], help="share of the steps"
-    )
+    parser.add_argument("--decay", type=float, default=LEVEL, help="share of the steps")
     parser.add_argument("--objectives", nargs="+", default=train_gpt.OBJECTIVES, choices=train_gpt.OBJECTIVES)
     parser.add_argument("--optimizers", nargs="+", default=tuple(RATES), choices=RATES)
     parser.add_argument("--device", default="cpu")
