@@ -8,6 +8,7 @@ from torch import Tensor
 
 from boardsae.gpt import GPT
 from boardsae.muon import Muon
+from games.core import no_such
 
 
 class Usual(NamedTuple):
@@ -18,6 +19,13 @@ class Usual(NamedTuple):
 
 
 OPTIMIZERS = {"muon": Usual(0.02, 0.1), "adamw": Usual(2e-3, 0.01)}
+
+
+def usual(optimizer: str) -> Usual:
+    """Of the optimizer of that name."""
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(no_such("optimizer", optimizer, OPTIMIZERS))
+    return OPTIMIZERS[optimizer]
 
 
 def optimizers_of(

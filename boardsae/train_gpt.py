@@ -22,7 +22,7 @@ from boardsae import Broken, data, gpt
 from boardsae.activations import Reading, alphabet
 from boardsae.files import alone_in, read_json, write_json, write_tensors, write_text
 from boardsae.model_formats import refuse_models
-from boardsae.optimizers import OPTIMIZERS, optimizers_of
+from boardsae.optimizers import OPTIMIZERS, optimizers_of, usual
 from boardsae.play import Batch, batch_of, by_ply, is_exact, pairs_of, totals
 from boardsae.progress import progress, say
 from boardsae.ranks import ALONE, Ranks
@@ -117,11 +117,8 @@ def pace(recipe: Recipe, progress: float) -> float:
 
 def checked(name: str, recipe: Recipe) -> data.Dataset:
     """The transcripts of the recipe, after every mistake that can be seen before the first step."""
-    for kind, text, known in (
-        ("size", recipe.size, gpt.SIZES),
-        ("objective", recipe.objective, OBJECTIVES),
-        ("optimizer", recipe.optimizer, OPTIMIZERS),
-    ):
+    usual(recipe.optimizer)
+    for kind, text, known in (("size", recipe.size, gpt.SIZES), ("objective", recipe.objective, OBJECTIVES)):
         if text not in known:
             raise ValueError(no_such(kind, text, known))
     if recipe.tokens < 1:
@@ -263,8 +260,8 @@ def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
     if bar is not None:
         bar.close()
         write_log(folder, rows)
-        request = training.request
-        facts = {"recipe": training.recipe._asdict(), "games": request["games"], "held_out": rows[-1]}
+        games_read = training.request["games"]
+        facts = {"recipe": training.recipe._asdict(), "games": games_read, "held_out": rows[-1]}
         gpt.save(model, folder, facts)
 
 

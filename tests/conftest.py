@@ -7,6 +7,7 @@ that it should see stand in modules and not in an `__init__`.
 from pathlib import Path
 
 import hypothesis
+import pytest
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
@@ -29,3 +30,9 @@ install_import_hook(plain_modules(), "beartype.beartype(conf=beartype.BeartypeCo
 
 hypothesis.settings.register_profile("boardsae", deadline=None, derandomize=True)  # shared machines stall
 hypothesis.settings.load_profile("boardsae")
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Activations as scores read them, also where bfloat16 is faster."""
+    monkeypatch.setattr("boardsae.stream.bf16_pays", lambda _: False)

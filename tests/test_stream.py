@@ -91,15 +91,14 @@ def test_neurons_are_read_at_their_site(task):
     assert torch.allclose(read.read(read.tokens[:5]), expected, atol=0.02)
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_whole_games_come_in_order(task):
     read = Stream(task, Feed(0, 256, ("tail",)), CPU)
     batches = some(read.batches(), 3)
     games = order(len(read.tokens), 0)[: 3 * read.games_a_step].reshape(3, -1)
     for batch, each in zip(batches, games, strict=True):
         moves = task.dataset.transcripts("train").moves[each]
-        assert torch.allclose(
-            batch.x * read.scale, activations(task.model, moves, 0), atol=0.02
-        )  # bfloat16's
+        assert torch.allclose(batch.x * read.scale, activations(task.model, moves, 0), atol=1e-5)
     assert read.games_a_step == 8
 
 

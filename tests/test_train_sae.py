@@ -243,11 +243,6 @@ def test_steps_are_the_same_from_wherever_they_are_read(task):
             assert torch.equal(from_start[33].grad, later.grad)
 
 
-@pytest.fixture
-def in_float32(monkeypatch):
-    monkeypatch.setattr("boardsae.stream.bf16_pays", lambda _: False)
-
-
 @pytest.mark.usefixtures("in_float32")
 def test_the_gradient_is_that_of_the_next_move(task):
     stream = Stream(task, Feed(0, 256, ("grad",)), CPU)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import games
 from boardsae import gpt
 from boardsae.devices import has_matrix_units
-from boardsae.optimizers import optimizers_of
+from boardsae.optimizers import OPTIMIZERS, optimizers_of
 from boardsae.play import pairs_of
 
 LAYERS, WIDTH, HEADS = gpt.SIZES["small"]
@@ -87,7 +87,7 @@ def contestants(batch: tuple[Tensor, Tensor]) -> dict[str, Step]:
         model = ours()
         found[f"ours, {dtype}"] = step(model, adam(model), batch, dtype == "bfloat16")
     model = ours()
-    muon = optimizers_of(model, "muon", 0.02, 0.1, 4e-3)
+    muon = optimizers_of(model, "muon", *OPTIMIZERS["muon"], lr_others=4e-3)
     return found | {"ours with Muon, bfloat16": step(model, muon, batch, True)}
 
 

@@ -37,11 +37,8 @@ def train_gpt(
     """
     from boardsae import ranks, train_gpt
     from boardsae.devices import bf16_pays, device_of
-    from games.core import no_such
 
-    if optimizer not in train_gpt.OPTIMIZERS:
-        raise ValueError(no_such("optimizer", optimizer, train_gpt.OPTIMIZERS))
-    usual = train_gpt.OPTIMIZERS[optimizer]
+    usual = train_gpt.usual(optimizer)
     folder, chosen = out or Path("models") / game, device_of(ranks.device_name(device))
     recipe = train_gpt.Recipe(
         str(data or Path("data") / game),
