@@ -74,7 +74,7 @@ def list_models(_game: str | None) -> Iterator[str]:
             shape["layers"],
             shape["width"],
             recipe["objective"],
-            recipe["tokens"],
+            models.tokens_of(facts),
         )
         yield "\t".join(map(str, (*columns, *told, passes)))
 

@@ -46,3 +46,9 @@ def gate_of(folder: Path) -> dict[str, Any]:
     if not (folder / "gate.json").exists():
         raise FileNotFoundError(f"{folder} has no gate.json; measure the model: boardsae gate {folder}")
     return read_json(folder / "gate.json")
+
+
+def tokens_of(facts: dict[str, Any]) -> int:
+    """All tokens that a model was trained on here, by its model.json, also before it was trained further."""
+    earlier = facts.get("started_from", {"tokens": 0})
+    return facts["recipe"].get("tokens", 0) + earlier["tokens"]

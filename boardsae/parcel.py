@@ -78,13 +78,18 @@ def pack(folder: Path) -> Parcel:
 def model(folder: Path) -> Parcel:
     from boardsae import gpt
 
-    loaded, games = gpt.load(folder), place_of_games(folder)
+    loaded = gpt.load(folder)
     shape = loaded.shape
     title = f"GPT of {shape.game}, {shape.layers} layers of width {shape.width}"
     files = gathered("model", folder, folder)
-    if leads_elsewhere(games):  # a place on this machine, where nobody else has games
-        facts = read_json(folder / "model.json")
-        facts["recipe"]["data"] = f"data/{shape.game}"
+    facts, games = read_json(folder / "model.json"), place_of_games(folder)
+    elsewhere = {  # places on this machine, where nobody else has games or models
+        "data": f"data/{shape.game}" if leads_elsewhere(games) else games,
+        "start": PurePosixPath(start).name if (start := facts["recipe"].get("start")) else None,
+    }
+    changed = {name: place for name, place in elsewhere.items() if facts["recipe"].get(name) != place}
+    if changed:
+        facts["recipe"] |= changed
         files["model.json"] = json_text(facts).encode()
     return Parcel("model", title, folder, files, {".": gpt.identity(loaded)})
 

@@ -20,6 +20,7 @@ from torch import Tensor
 import games
 from boardsae import Broken, data, gpt
 from boardsae.activations import Reading, alphabet
+from boardsae.beginning import first_model, started_from
 from boardsae.files import alone_in, read_json, write_json, write_tensors, write_text
 from boardsae.model_formats import refuse_models
 from boardsae.optimizers import OPTIMIZERS, optimizers_of, usual
@@ -35,6 +36,7 @@ STEP_TOKENS = 2048  # the most in a step, unless asked: a short training learns 
 LOG_EVERY = 2000  # steps, or a tenth of a short run
 LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
 CHECKPOINT_SECONDS = 60
+OLDER = {"minutes": None, "optimizer": "muon", "start": None}  # than these options
 TIMED = 6  # steps that tell how many fit into some minutes
 
 
@@ -57,6 +59,9 @@ class Recipe(NamedTuple):
     seed: int = 0
     minutes: float | None = None  # what `tokens` was measured to take; None where the tokens were asked for
     optimizer: str = "muon"  # of the blocks' matrices
+    start: str | None = (
+        None  # the reference model or folder whose weights are the first ones; None draws them
+    )
 
 
 def cross_entropy(
@@ -153,7 +158,9 @@ class Training:
         vocabulary, room = alphabet(self.game)
         self.held_out = dataset.transcripts("select").moves[: max(16, EVALUATE_TOKENS // room)]
         shape = gpt.Shape(self.game.name, vocabulary, room - 1, *gpt.SIZES[recipe.size])
-        self.model = gpt.GPT(shape, recipe.seed).to(device)
+        self.model = first_model(shape, recipe.start, recipe.seed).to(device)
+        self.read: dict[str, Any] = {"games": dataset.manifest["files"]["moves.npy"]["sha256"]}
+        self.read |= started_from(recipe.start, self.model)
         self.optimizers = optimizers_of(
             self.model, recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.lr_others
         )
@@ -165,7 +172,7 @@ class Training:
     @property
     def request(self) -> dict[str, Any]:
         """What was asked for, by which a folder knows its training again."""
-        return self.recipe._asdict() | {"games": self.dataset.manifest["files"]["moves.npy"]["sha256"]}
+        return self.recipe._asdict() | self.read
 
     def groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
@@ -260,8 +267,7 @@ def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
     if bar is not None:
         bar.close()
         write_log(folder, rows)
-        games_read = training.request["games"]
-        facts = {"recipe": training.recipe._asdict(), "games": games_read, "held_out": rows[-1]}
+        facts = {"recipe": training.recipe._asdict(), **training.read, "held_out": rows[-1]}
         gpt.save(model, folder, facts)
 
 
@@ -310,7 +316,7 @@ def begin(folder: Path, request: dict[str, Any]) -> None:
     asked = folder / "request.json"
     if not asked.exists():
         refuse_models(folder)
-    elif {"minutes": None, "optimizer": "muon"} | read_json(asked) != request:
+    elif OLDER | read_json(asked) != request:
         raise FileExistsError(
             f"{folder} holds a model of another recipe or other games, see {asked}; choose another --out"
         )

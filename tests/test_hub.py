@@ -391,6 +391,21 @@ def test_a_model_may_not_say_where_on_this_machine_its_games_go(hub):
     assert not Path("hub/me/tiny").exists()
 
 
+def test_the_card_of_a_model_that_was_trained_further_says_from_what(hub, tmp_path):
+    folder = made_model(Path("second"))
+    facts = json.loads((folder / "model.json").read_text())
+    facts["recipe"]["start"] = str(tmp_path / "first")
+    facts["started_from"] = {"weights": "ab" * 32, "tokens": 12_345}
+    (folder / "model.json").write_text(json.dumps(facts))
+    push(folder, "me/second")
+    sent = hub.repositories["me/second"].head()
+    card = sent["README.md"].decode()
+    assert "| tokens before that | 12345 |" in card
+    assert f"| started from | SHA-256 `{'ab' * 32}` |" in card
+    assert "| start | first |" in card
+    assert json.loads(sent["model.json"])["recipe"]["start"] == "first"
+
+
 def test_killed_midway_it_goes_on(hub):
     """A process that is killed while files arrive; what it had is not asked for again."""
     commit = push(made_run(Path("mine")), "me/topk")

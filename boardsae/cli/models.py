@@ -13,7 +13,10 @@ from boardsae.progress import say
 @app.command()
 def train_gpt(
     game: GameName,
-    size: Annotated[str, typer.Option(help="nano, small, medium, base or paper.")] = "small",
+    size: Annotated[
+        str | None,
+        typer.Option(help="nano, small, medium, base or paper [default: that of --start-from, or small]."),
+    ] = None,
     objective: Annotated[str, typer.Option(help="next: the move played; soft: the exact policy.")] = "next",
     tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
     minutes: Annotated[
@@ -28,6 +31,12 @@ def train_gpt(
     ] = None,
     lr_others: Annotated[float, typer.Option(help="Learning rate of AdamW, for all else.")] = 0.004,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order of the games.")] = 0,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            help="A reference model or a folder of train-gpt, to train further [default: new weights]."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to [default: models/GAME].")] = None,
 ) -> None:
     """Train a GPT on the moves of a game, or on the characters of chess-pgn; then its gate.
@@ -35,14 +44,14 @@ def train_gpt(
     It reads the training split of --data. A killed call is finished by repeating it, to the same weights on a CPU.
     Several GPUs: torchrun --nproc-per-node 2 -m boardsae train-gpt ...
     """
-    from boardsae import ranks, train_gpt
+    from boardsae import beginning, ranks, train_gpt
     from boardsae.devices import bf16_pays, device_of
 
     usual = train_gpt.usual(optimizer)
     folder, chosen = out or Path("models") / game, device_of(ranks.device_name(device))
     recipe = train_gpt.Recipe(
         str(data or Path("data") / game),
-        size,
+        size or beginning.size_of(start_from),
         objective,
         tokens,
         train_gpt.usual_batch(game) if batch is None else batch,
@@ -53,6 +62,7 @@ def train_gpt(
         seed=seed,
         minutes=minutes,
         optimizer=optimizer,
+        start=start_from,
     )
     joined = ranks.join(chosen)
     if minutes is not None:
