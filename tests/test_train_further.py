@@ -82,7 +82,9 @@ def test_the_size_is_that_of_the_model_to_start_from(root, tmp_path):
     assert beginning.size_of(str(root / "first")) == "nano"
     assert beginning.size_of("othello6-v2") == "medium"
     gpt.save(gpt.GPT(gpt.Shape("othello6", 33, 31, 1, 20, 2)), tmp_path, {"recipe": {}})
-    with pytest.raises(ValueError, match=r"1 layers of width 20 and 2 heads, which is none of the sizes nano"):
+    with pytest.raises(
+        ValueError, match=r"1 layers of width 20 and 2 heads, which is none of the sizes nano"
+    ):
         beginning.size_of(str(tmp_path))
     with pytest.raises(ValueError, match="no reference model 'othello6-v9'"):
         beginning.size_of("othello6-v9")
