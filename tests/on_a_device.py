@@ -13,7 +13,7 @@ from benchmarks.speed.tokens_to_gap import Way
 from boardsae import dictionary, gate, generate, gpt, muon, stream, train_gpt, train_sae
 from boardsae.files import read_json
 from boardsae.runs import Spec
-from boardsae.saes import VARIANTS
+from boardsae.saes import VARIANTS, passes
 
 PRODUCTS = [(name, bf16) for name in VARIANTS for bf16 in (False, *[True] * (not VARIANTS[name].untrained))]
 STEPS = 8
@@ -125,6 +125,43 @@ def test_a_gpt_is_trained_and_judged_on_a_device(objective, tmp_path, elsewhere,
     (found, gap, accuracy), (wanted, its_gap, its_accuracy) = models
     assert_alike(found, wanted)
     assert (gap, accuracy) == pytest.approx((its_gap, its_accuracy), rel=0.01)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [1.0, 0.7, 0.2])
+def test_powers_are_charged_on_a_device(p, kind, elsewhere):
+    random = torch.Generator().manual_seed(0)
+    by_f, f = (torch.randn(40, 30, generator=random).to(kind) for _ in range(2))
+    f.relu_()
+    there = by_f.to(elsewhere)
+    found = passes.charged(there, f.to(elsewhere), 0.3, (p, p - 0.1))
+    wanted = passes.charged(by_f, f, 0.3, (p, p - 0.1))
+    close = {"rtol": 0.02, "atol": 0.02} if kind == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    for its, ours in zip((there, *found), (by_f, *wanted), strict=True):
+        torch.testing.assert_close(its.cpu(), ours, **close)
+
+
+@pytest.mark.parametrize(("name", "bytes_a_feature"), [("standard", 24), ("p_anneal", 38)])
+def test_a_step_moves_few_bytes_for_every_feature(name, bytes_a_feature, task, elsewhere, monkeypatch):
+    """Products are fast enough on a GPU that a step waits for what is moved, unless it is little (LOG.md)."""
+    rows, features = 256, 80
+    for module in (train_sae, stream):
+        monkeypatch.setattr(module, "bf16_pays", lambda _device: True)
+    source = stream.Stream(task, stream.Feed(0, rows), elsewhere)
+    training = train_sae.Training(Spec("made", name, {}, features, 4 * rows), source)
+    batch = next(source.batches())
+    moved, run = [], pretend.run
+
+    def counted(operation, args, kwargs):
+        made = run(operation, args, kwargs)
+        if not (operation.is_view or operation.overloadpacket.__name__.startswith("new_")):
+            touched = [each for each in pretend.tree_leaves((args, made)) if isinstance(each, torch.Tensor)]
+            moved.extend(each.element_size() for each in touched if set(each.shape) == {rows, features})
+        return made
+
+    monkeypatch.setattr(pretend, "run", counted)
+    training.take(batch)
+    assert sum(moved) == bytes_a_feature
 
 
 def test_the_measurement_of_a_gpu_runs(elsewhere):

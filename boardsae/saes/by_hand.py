@@ -65,7 +65,7 @@ class Code:
 
     def decoded(self, w_dec: Float[Tensor, "feature d"]) -> Float[Tensor, "row d"]:
         if self.active is None:
-            return (self.f @ w_dec.to(self.f.dtype)).float()
+            return self.f @ w_dec.to(self.f.dtype)
         return sparse.decoded(self.active, w_dec)
 
     def gradients(
@@ -136,8 +136,8 @@ def densely(
     slope: float,
     powers: Powers | None,
 ) -> Gradients:
-    """By products over all features; the charge joins one of them. What is turned round is the small side: a product
-    that takes all features by columns would turn them first."""
+    """By products over all features; the charge joins one of them. On a CPU what is turned round is the small side: a
+    product that takes all features by columns would turn them first."""
     kind = f.dtype
     back, charge = back.to(kind), f.new_full((len(w_dec),), slope)
     by_f = torch.addmm(charge, back, w_dec.to(kind).T)
@@ -145,8 +145,12 @@ def densely(
         sums, charged = passes.let_through(by_f, f), torch.zeros(2)
     else:
         sums, charged = passes.charged(by_f, f, powers.slope, powers.wanted)
-    by_enc, by_dec = (side.to(kind).T.contiguous() @ every for side, every in ((x, by_f), (back, f)))
-    return Gradients(by_enc.float(), sums, by_dec.T.contiguous().float(), charged)
+    x = x.to(kind)
+    if f.device.type == "cpu":
+        by_enc, by_dec = x.T.contiguous() @ by_f, (back.T.contiguous() @ f).T.contiguous()
+    else:
+        by_enc, by_dec = x.T @ by_f, f.T @ back
+    return Gradients(by_enc.float(), sums, by_dec.float(), charged)
 
 
 def sparsely(

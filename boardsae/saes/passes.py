@@ -37,7 +37,8 @@ def let_through(
 ) -> Float[Tensor, " feature"]:
     """Clears in place the gradients of features that are not active; answers with the sums over the rows."""
     if by_f.device.type != "cpu":
-        return by_f.masked_fill_(f <= 0, 0).sum(0, dtype=torch.float32)
+        torch.ops.aten.threshold_backward.grad_input(by_f, f, 0, grad_input=by_f)  # in one pass
+        return by_f.sum(0, dtype=torch.float32)
     sums = torch.zeros(f.shape[1])
     if by_f.dtype == torch.bfloat16:
         _let_through(bits(by_f), bits(f), sums.numpy())
@@ -58,7 +59,10 @@ def charged(
     their powers are looked up.
     """
     p = powers[0]
-    if by_f.device.type != "cpu" or by_f.dtype != torch.bfloat16:
+    if by_f.device.type != "cpu":
+        by_f.add_(f.pow(p - 1), alpha=slope)  # at 0 it is infinite, and cleared
+        return let_through(by_f, f), torch.stack([power_sum(f, power) for power in powers])
+    if by_f.dtype != torch.bfloat16:
         values = f.float()
         more = by_f + slope * values.pow(p - 1)  # at 0 it is infinite, and not taken
         by_f.copy_(more.where(f > 0, 0))
@@ -67,6 +71,11 @@ def charged(
     first, second = map(all_to_the, powers)
     found = _charge(bits(by_f), bits(f), slopes, first, second, sums.numpy())
     return sums, torch.tensor(found)
+
+
+def power_sum(f: Float[Tensor, "row feature"], power: float) -> Float[Tensor, ""]:
+    """Of all features. A norm of every feature takes one pass, in float32; the norm of all could be beyond it."""
+    return torch.linalg.vector_norm(f, power, 0, dtype=torch.float32).pow(power).sum()
 
 
 @lru_cache(maxsize=8)  # a power stays for many steps
