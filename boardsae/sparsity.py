@@ -3,21 +3,62 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from boardsae import saes, tasks
+from boardsae import Broken, saes, tasks
 from boardsae.devices import device_of
-from boardsae.progress import say
+from boardsae.files import read_json, write_record
+from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.stream import Stream
 from boardsae.train_sae import Training, feed_of
 
-ROUNDS, AT_ONCE = 2, 5  # each round trains so many coefficients, the second between two of the first
+ROUNDS, AT_ONCE = 2, 5  # each round tries so many coefficients, the second from one of the first to the next
 SHORT = 500_000  # rows
 
 
-def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") -> tuple[Spec, int]:
+class Trials:
+    """Short runs and the L0 that each ended with. A file keeps them, so that nobody waits for the same one twice."""
+
+    def __init__(self, opened: tasks.Open, device: str = "auto", kept: Path | None = None):
+        self.opened, self.device, self.kept = opened, device, kept
+        self.made = self.read()
+
+    def read(self) -> list[dict[str, Any]]:
+        if self.kept is None or not self.kept.exists():
+            return []
+        trials = read_json(self.kept).get("trials")
+        if not isinstance(trials, list) or not all(
+            isinstance(each, dict) and "l0" in each for each in trials
+        ):
+            raise Broken(f"{self.kept} holds no trials of --target-l0; remove it, and they are made again")
+        return trials
+
+    def l0s(self, specs: Sequence[Spec]) -> list[float]:
+        """Of a short run of each, with its whole schedule; those that are not known yet train together."""
+        short = [dataclasses.replace(spec, rows=min(spec.rows, SHORT)) for spec in specs]
+        asked = [dataclasses.asdict(spec) | {"hashes": self.opened.hashes} for spec in short]
+        if new := [i for i, each in enumerate(asked) if self.known(each) is None]:
+            found = trained([short[i] for i in new], self.opened, self.device)
+            self.keep([{"asked": asked[i], "l0": l0} for i, l0 in zip(new, found, strict=True)])
+        return [l0 for each in asked if (l0 := self.known(each)) is not None]
+
+    def known(self, asked: dict[str, Any]) -> float | None:
+        return next((each["l0"] for each in self.made if each.get("asked") == asked), None)
+
+    def keep(self, trials: list[dict[str, Any]]) -> None:
+        if self.kept is None:
+            self.made += trials
+            return
+        self.made = self.read() + trials  # others may have kept some in the meantime
+        self.kept.parent.mkdir(parents=True, exist_ok=True)
+        write_record(self.kept, {"trials": self.made})
+
+
+def for_l0(spec: Spec, target: float, trials: Trials) -> tuple[Spec, int]:
     """The spec with the coefficient whose short run comes nearest to the target, interpolated on a log scale.
 
     And how many runs that makes, with its own.
@@ -33,9 +74,12 @@ def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") 
     if isinstance(default, int):
         return with_option(spec, variant.sparsity, max(1, round(target))), 1
     low, high, tried, found = default / 30, default * 30, list[float](), list[float]()
+    all_tried = set[float]()
     for _ in range(ROUNDS):
-        tried = [low * (high / low) ** (i / (AT_ONCE - 1)) for i in range(AT_ONCE)]
-        found = l0s([with_option(spec, variant.sparsity, value) for value in tried], opened, device)
+        inner = [low * (high / low) ** (i / (AT_ONCE - 1)) for i in range(1, AT_ONCE - 1)]
+        tried = [low, *inner, high]
+        all_tried |= set(tried)
+        found = trials.l0s([with_option(spec, variant.sparsity, value) for value in tried])
         say(
             "L0 of short runs: "
             + ", ".join(f"{v:.3g} gives {l0:.1f}" for v, l0 in zip(tried, found, strict=True))
@@ -43,22 +87,23 @@ def for_l0(spec: Spec, target: float, opened: tasks.Open, device: str = "auto") 
         low, high = bracket(tried, found, target)
     value = float(f"{between(tried, found, target):.4g}")
     say(f"{variant.sparsity} = {value:g} for L0 {target:g}")
-    return with_option(spec, variant.sparsity, value), 1 + ROUNDS * AT_ONCE
+    return with_option(spec, variant.sparsity, value), 1 + len(all_tried)
 
 
 def with_option(spec: Spec, name: str, value: float) -> Spec:
     return dataclasses.replace(spec, options=spec.options | {name: value})
 
 
-def l0s(specs: Sequence[Spec], opened: tasks.Open, device: str) -> list[float]:
-    """What each spec's L0 is after a short run with its whole schedule."""
-    feed = feed_of(specs[0], opened.task)
-    stream = Stream(opened, feed, device_of(device))
-    short = [dataclasses.replace(spec, rows=min(spec.rows, SHORT)) for spec in specs]
-    training = [Training(spec, stream) for spec in short]
-    for _, batch in zip(range(short[0].steps), stream.batches(), strict=False):
+def trained(specs: Sequence[Spec], opened: tasks.Open, device: str) -> list[float]:
+    """The L0 of each spec once it has trained, on held-out rows."""
+    stream = Stream(opened, feed_of(specs[0], opened.task), device_of(device))
+    training = [Training(spec, stream) for spec in specs]
+    bar = progress(f"{len(specs)} short runs", specs[0].steps * specs[0].batch, "rows")
+    for _, batch in zip(range(specs[0].steps), stream.batches(), strict=False):
         for each in training:
             each.take(batch)
+        bar.update(specs[0].batch)
+    bar.close()
     held_out = stream.held_out()
     for each in training:
         each.sae.finish(held_out)

@@ -1,6 +1,7 @@
 """Training: alone or in a pack, interrupted or not, the same bits."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -13,7 +14,7 @@ import torch
 from made_task import opened
 from safetensors import safe_open
 
-from boardsae import asked, dictionary, runs, scoring, sparsity, train_sae
+from boardsae import Broken, asked, dictionary, runs, scoring, sparsity, train_sae
 from boardsae.devices import device_of
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
@@ -294,17 +295,36 @@ def test_the_tail_of_the_models_own_activations_is_the_model(task):
     assert torch.allclose(batch.tail.clean.logits, logits, atol=1e-4)
 
 
-def test_a_coefficient_is_found_for_an_l0(task, monkeypatch):
+def test_a_coefficient_is_found_for_an_l0_and_no_trial_is_made_twice(task, tmp_path, monkeypatch):
     monkeypatch.setattr(sparsity, "SHORT", 256 * 40)
-    found, trials = sparsity.for_l0(spec("standard", rows=256 * 40), 6.0, task)
-    assert trials == 1 + 2 * 5, "two rounds of five short runs, and its own"
-    assert sparsity.l0s([found], task, "cpu")[0] == pytest.approx(6, rel=0.25)
-    as_asked, alone = sparsity.for_l0(spec("topk"), 7.2, task)
+    made, kept, train = [], tmp_path / "there" / "trials.json", sparsity.trained
+
+    def counted(specs, *more):
+        made.append(len(specs))
+        return train(specs, *more)
+
+    monkeypatch.setattr(sparsity, "trained", counted)
+    wanted = spec("standard", rows=256 * 40)
+    found, trials = sparsity.for_l0(wanted, 6.0, sparsity.Trials(task, kept=kept))
+    assert made == [5, 3], "the second round begins and ends with one of the first"
+    assert trials == 5 + 3 + 1, "and its own run"
+    known = sparsity.Trials(task, kept=kept)
+    assert sparsity.for_l0(wanted, 6.0, known) == (found, trials)
+    assert made == [5, 3]
+    assert known.l0s([found, dataclasses.replace(found, seed=1)]) == pytest.approx([6, 6], rel=0.25)
+    assert made == [5, 3, 2], "another seed is another run"
+    kept.write_text('{"trials": 3}')
+    with pytest.raises(Broken, match=r"holds no trials of --target-l0; remove it"):
+        sparsity.Trials(task, kept=kept)
+
+
+def test_what_counts_features_takes_the_l0_itself(task):
+    as_asked, alone = sparsity.for_l0(spec("topk"), 7.2, sparsity.Trials(task))
     assert (as_asked.options["k"], alone) == (7, 1)
     with pytest.raises(ValueError, match="leave --target-l0 out"):
-        sparsity.for_l0(spec("pca"), 7, task)
+        sparsity.for_l0(spec("pca"), 7, sparsity.Trials(task))
     with pytest.raises(ValueError, match="expected --target-l0"):
-        sparsity.for_l0(spec("standard"), 33, task)
+        sparsity.for_l0(spec("standard"), 33, sparsity.Trials(task))
 
 
 def test_options_from_words():

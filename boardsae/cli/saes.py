@@ -70,7 +70,8 @@ def train_sae(
     )
     trials = 1
     if target_l0 is not None:
-        spec, trials = finding.for_l0(spec, target_l0, opened, device)
+        kept = (out or runs.path_of(spec, Path("results")).parents[1]) / "trials.json"
+        spec, trials = finding.for_l0(spec, target_l0, finding.Trials(opened, device, kept))
     folder = out or runs.path_of(spec, Path("results"))
     (error,) = train_sae.train([(spec, folder)], opened, force, device, cache, max_gb, trials).values()
     if error is not None:
