@@ -21,6 +21,7 @@ from boardsae.memory import keep_freed
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 
+LEFT = "left to another process, which was training it; sweep again to see it through"
 PACK = 8  # SAEs that train together: enough to share a stream, few enough to use every core
 
 
@@ -195,7 +196,7 @@ def sweep(specs: Sequence[Spec], root: Path, engine: Engine, device: str = "auto
     bar = progress("sweep", left, "runs")
     for results in engine(waiting):
         for result in results:
-            say(f"failed: {result.folder}: {result.error}" if result.error else f"trained: {result.folder}")
+            say(f"{result.folder}: {told(result.error)}" if result.error else f"trained: {result.folder}")
         bar.update(len(results))
     bar.close()
     return [outcome(spec, runs.path_of(spec, root)) for spec in specs]
@@ -215,7 +216,11 @@ def check_folders(specs: Sequence[Spec], root: Path) -> None:
 
 def outcome(spec: Spec, folder: Path) -> Result:
     error = read_json(folder / "error.json")["error"] if (folder / "error.json").exists() else None
-    return Result(spec, folder, error if error or runs.is_trained(folder) else "not trained")
+    return Result(spec, folder, error if error or runs.is_trained(folder) else LEFT)
+
+
+def told(error: str) -> str:
+    return error if error == LEFT else f"failed: {error}"
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:
@@ -225,7 +230,7 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         name = runs.VARIANTS[spec.variant].sparsity
         head = f"{spec.variant:<16} {spec.options[name] if name else '-':>10} {spec.seed:>4}"
         if error:
-            yield f"{head} failed: {error}"
+            yield f"{head} {told(error)}"
             continue
         record = read_json(folder / "boardsae.json")
         row = record["last"]

@@ -217,7 +217,7 @@ def test_what_keeps_dying_is_the_failure_of_its_runs_alone(task, tmp_path):
     pack, other = (sweep.Pack((spec,), tmp_path) for spec in specs(task)[:2])
     ray_engine.lose(pack, RuntimeError("The worker died.\nmore"))
     assert "its worker was lost again and again: The worker died." in sweep.results_of(pack)[0].error
-    assert sweep.results_of(other)[0].error == "not trained"
+    assert sweep.results_of(other)[0].error == sweep.LEFT
 
 
 def test_a_cluster_that_cannot_be_reached_is_refused_in_time(monkeypatch):

@@ -124,7 +124,8 @@ def test_a_run_of_another_process_is_left_to_it(task, tmp_path, capsys):
     theirs = runs.path_of(asked[0], tmp_path)
     with alone_in(theirs):
         results = sweep.sweep(asked, tmp_path, sweep.locally(1))
-    assert [result.error for result in results] == ["not trained", None]
+    assert [result.error for result in results] == [sweep.LEFT, None]
+    assert "left to another process" in [*sweep.table(results)][1]
     assert f"another process is writing {theirs}" in capsys.readouterr().err
     assert not (theirs / "error.json").exists()
     assert {r.error for r in sweep.sweep(asked, tmp_path, sweep.locally(1))} == {None}
