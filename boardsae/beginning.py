@@ -4,7 +4,7 @@ from typing import Any
 
 from boardsae import gpt
 from boardsae.files import read_json
-from boardsae.models import folder_of, tokens_of
+from boardsae.models import folder_of, schooling
 
 
 def first_model(shape: gpt.Shape, start: str | None, seed: int) -> gpt.GPT:
@@ -37,8 +37,8 @@ def size_of(start: str | None) -> str:
 
 
 def started_from(start: str | None, model: gpt.GPT) -> dict[str, Any]:
-    """What is recorded of the model to start from: its weights, and the tokens that it had been trained on."""
+    """What is recorded of the model to start from: its weights, and what it had been trained with."""
     if start is None:
         return {}
     facts = read_json(folder_of(start) / "model.json")
-    return {"started_from": {"weights": gpt.identity(model), "tokens": tokens_of(facts)}}
+    return {"started_from": {"weights": gpt.identity(model)} | schooling(facts)._asdict()}

@@ -21,6 +21,7 @@ import games
 from boardsae import data, gpt
 from boardsae.activations import activations, check_reads, scored
 from boardsae.files import read_json, sha256, write_json
+from boardsae.models import in_words, schooling
 from boardsae.play import by_ply, is_exact, totals
 from boardsae.probes import best_fit, best_thresholds, f1, phi_within_ply
 from boardsae.progress import progress
@@ -43,8 +44,8 @@ def gate(
     folder: Path, games_folder: Path | None = None, device: torch.device | None = None
 ) -> dict[str, Any]:
     """Measures the model in the folder, on the games that it was trained on or others, and writes gate.json there."""
-    model = gpt.load(folder)
-    dataset = data.load(games_folder or Path(read_json(folder / "model.json")["recipe"]["data"]))
+    model, facts = gpt.load(folder), read_json(folder / "model.json")
+    dataset = data.load(games_folder or Path(facts["recipe"]["data"]))
     check_fits(model.shape, folder, dataset)
     twin = gpt.GPT(model.shape, seed=1).eval()
     if device is not None:
@@ -69,6 +70,7 @@ def gate(
             bar.update(1)
     bar.close()
     record = verdict(play, layers) | {
+        "trained_with": schooling(facts)._asdict(),
         "model": sha256(folder / "model.safetensors"),
         "games": dataset.manifest["files"]["moves.npy"]["sha256"],
         "counts": {split: len(some.moves) for split, some in asked.items()},
@@ -185,7 +187,7 @@ def board_accuracy(
 
 
 def told(record: dict[str, Any]) -> str:
-    """What the gate found, in two lines."""
+    """What the gate found, in three lines."""
     totals, layer = record["totals"], record["layer"]
     rates = f"top-1 legal {totals['top1_legal']:.2%}, legal mass {totals['legal_mass']:.2%}"
     play = rates + (f", {totals['gap']:.4f} nats above the exact policy" if "gap" in totals else "")
@@ -193,6 +195,5 @@ def told(record: dict[str, Any]) -> str:
     if len(read := record.get("frames", {})) > 1:  # which gates of before did not tell apart
         board += f" ({', '.join(f'{accuracy:.2%} by the {name}' for name, accuracy in read.items())})"
     missed = ", ".join(f"{name} below {bar:.1%}" for name, bar in record["missed"].items())
-    return f"{play}; {board}\n" + (
-        "passes the gate" if record["passes"] else f"does not pass the gate: {missed}"
-    )
+    verdict = "passes the gate" if record["passes"] else f"does not pass the gate: {missed}"
+    return f"{in_words(record)}\n{play}; {board}\n{verdict}"

@@ -62,7 +62,7 @@ def list_models(_game: str | None) -> Iterator[str]:
     for name in models.PINNED:
         folder = models.folder_of(name)
         facts, gate = read_json(folder / "model.json"), models.gate_of(folder)
-        shape, recipe, reached = facts["shape"], facts["recipe"], gate["totals"]
+        shape, trained, reached = facts["shape"], models.schooling(facts), gate["totals"]
         told = (
             f"{reached['gap']:.4f}" if "gap" in reached else "-",
             *(f"{reached[n]:.2%}" for n in ("top1_legal", "legal_mass", "board_accuracy")),
@@ -73,8 +73,8 @@ def list_models(_game: str | None) -> Iterator[str]:
             shape["game"],
             shape["layers"],
             shape["width"],
-            recipe["objective"],
-            models.tokens_of(facts),
+            trained.objective,
+            trained.tokens,
         )
         yield "\t".join(map(str, (*columns, *told, passes)))
 

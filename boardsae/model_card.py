@@ -88,7 +88,8 @@ def of_model(sent: Parcel, repository: str) -> Iterator[str]:
     rows = [[name, f"{value}"] for name, value in asked.items() if value is not None]
     rows += [["imported from", facts["imported"]["file"]]] if "imported" in facts else []
     if before := facts.get("started_from"):
-        rows += [["tokens before that", f"{before['tokens']}"], ["started from", code(before["weights"])]]
+        rows += [[f"{name} before that", f"{before[name]}"] for name in ("objective", "tokens")]
+        rows += [["started from", code(before["weights"])]]
     rows += [["GPT", code(sent.holds["."])]]
     rows += [["games, `moves.npy`", code(facts["games"])]] if "games" in facts else []
     yield from table("What it is", ["", ""], rows, words=2)

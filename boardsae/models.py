@@ -6,7 +6,7 @@ boardsae/reference/<name>/gate.json           what the model knows, measured by 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from boardsae import Broken
 from boardsae.files import read_json, sha256
@@ -48,7 +48,27 @@ def gate_of(folder: Path) -> dict[str, Any]:
     return read_json(folder / "gate.json")
 
 
-def tokens_of(facts: dict[str, Any]) -> int:
-    """All tokens that a model was trained on here, by its model.json, also before it was trained further."""
-    earlier = facts.get("started_from", {"tokens": 0})
-    return facts["recipe"].get("tokens", 0) + earlier["tokens"]
+class Schooling(NamedTuple):
+    """What a model was trained with, by its model.json, also before it was trained further."""
+
+    objective: str | None  # None: it comes from elsewhere
+    tokens: int  # that it was trained on here
+
+
+def schooling(facts: dict[str, Any]) -> Schooling:
+    recipe, earlier = facts["recipe"], facts.get("started_from")
+    objective, tokens = recipe.get("objective"), recipe.get("tokens", 0)
+    if earlier is None:
+        return Schooling(objective, tokens)
+    before = earlier["objective"] or "elsewhere"
+    return Schooling(
+        objective if before == objective else f"{before}, then {objective}", tokens + earlier["tokens"]
+    )
+
+
+def in_words(gate: dict[str, Any]) -> str:
+    """What the model of a gate was trained with; gates of before do not say it."""
+    trained = Schooling(**gate.get("trained_with", {"objective": None, "tokens": 0}))
+    if trained.objective is None:
+        return "trained elsewhere"
+    return f"trained with objective {trained.objective} on {trained.tokens:,} tokens"

@@ -4,6 +4,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from boardsae.models import in_words
+
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart without colour vision
 
 
@@ -17,7 +19,7 @@ def gate_figure(record: dict[str, Any], title: str, path: Path) -> None:
     _draw_play(left, record["by_ply"], record.get("unit", "plies"))
     _draw_layers(figure, right, record["by_layer"], record["layer"], groups)
     verdict = "passes the gate" if record["passes"] else "does not pass the gate"
-    figure.suptitle(f"{title}: {verdict}", fontsize=13)
+    figure.suptitle(f"{title}, {in_words(record)}: {verdict}", fontsize=13)
     figure.savefig(path, dpi=160)
 
 

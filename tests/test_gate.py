@@ -179,6 +179,7 @@ def test_the_gate_of_a_small_model(tmp_path, monkeypatch):
     assert re.search(r"% by the player to move, [\d.]+% by the parity of the ply\)", gate.told(record))
     assert "by the" not in gate.told({**record, "frames": {}})
     assert "does not pass the gate: top1_legal below 99.5%" in gate.told(record)
+    assert gate.told(record).startswith(f"trained with objective soft on {60 * 64 * 31:,} tokens\n")
     trained, random = (record["by_layer"][name][0]["groups"] for name in ("trained", "random"))
     assert trained["last_move"]["phi"] > 0.5
     assert random["mine"]["predicates"] > 20

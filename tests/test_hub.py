@@ -395,7 +395,7 @@ def test_the_card_of_a_model_that_was_trained_further_says_from_what(hub, tmp_pa
     folder = made_model(Path("second"))
     facts = json.loads((folder / "model.json").read_text())
     facts["recipe"]["start"] = str(tmp_path / "first")
-    facts["started_from"] = {"weights": "ab" * 32, "tokens": 12_345}
+    facts["started_from"] = {"weights": "ab" * 32, "objective": "next", "tokens": 12_345}
     (folder / "model.json").write_text(json.dumps(facts))
     push(folder, "me/second")
     sent = hub.repositories["me/second"].head()

@@ -9,6 +9,7 @@ import torch
 
 from boardsae import Broken, controls, generate, gpt, models, tasks
 from boardsae.evidence import Evidence
+from boardsae.files import read_json
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
@@ -41,6 +42,7 @@ def test_reference_models_are_pinned_and_gated(name, monkeypatch):
     gate = models.gate_of(folder)
     assert gate["model"] == models.PINNED[name]
     assert set(gate["missed"]) <= set(gate["totals"])
+    assert gate["trained_with"] == models.schooling(read_json(folder / "model.json"))._asdict()
     assert torch.isfinite(gpt.load(folder)(torch.ones(1, 5, dtype=torch.int64))).all()
     monkeypatch.setitem(models.PINNED, name, "0" * 64)
     with pytest.raises(Broken, match="install boardsae again"):

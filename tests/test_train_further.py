@@ -42,15 +42,25 @@ def test_what_was_learnt_is_kept_and_more_is_learnt(root, tmp_path):
     assert rows[-1]["gap"] < min(first, again[-1]["gap"])
 
 
-def test_the_record_says_from_which_weights_and_all_tokens(root, tmp_path):
+def test_the_record_says_from_which_weights_all_objectives_and_all_tokens(root, tmp_path):
     list(train("othello6", asked(root, start=str(root / "first")), tmp_path / "second"))
-    list(train("othello6", asked(root, start=str(tmp_path / "second"), tokens=STEP), tmp_path / "third"))
+    list(
+        train(
+            "othello6",
+            asked(root, start=str(tmp_path / "second"), tokens=STEP, objective="next"),
+            tmp_path / "third",
+        )
+    )
     for name, before, tokens in (("second", root / "first", 20), ("third", tmp_path / "second", 40)):
         facts = read_json(tmp_path / name / "model.json")
         assert facts["recipe"]["start"] == str(before)
-        assert facts["started_from"] == {"weights": gpt.identity(gpt.load(before)), "tokens": tokens * STEP}
-    assert models.tokens_of(read_json(tmp_path / "third" / "model.json")) == 41 * STEP
-    assert models.tokens_of(read_json(root / "first" / "model.json")) == 20 * STEP
+        assert facts["started_from"] == {
+            "weights": gpt.identity(gpt.load(before)),
+            "objective": "soft",
+            "tokens": tokens * STEP,
+        }
+    assert models.schooling(read_json(tmp_path / "third" / "model.json")) == ("soft, then next", 41 * STEP)
+    assert models.schooling(read_json(root / "first" / "model.json")) == ("soft", 20 * STEP)
 
 
 def test_a_folder_that_was_begun_from_other_weights_is_refused(root, tmp_path):
@@ -96,4 +106,5 @@ def test_a_model_from_elsewhere_keeps_its_activation_and_its_bias(root, tmp_path
     gpt.save(gpt.GPT(shape), tmp_path / "theirs", {"recipe": {"data": ""}, "imported": "x"})
     list(train("othello6", asked(root, start=str(tmp_path / "theirs"), tokens=STEP), tmp_path / "m"))
     assert gpt.load(tmp_path / "m").shape == shape
-    assert models.tokens_of(read_json(tmp_path / "m" / "model.json")) == STEP
+    facts = read_json(tmp_path / "m" / "model.json")
+    assert models.schooling(facts) == ("elsewhere, then soft", STEP)
