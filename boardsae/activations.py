@@ -5,6 +5,7 @@ next move is about to be written, which `at` of the dataset tells. A row (game, 
 ply on, up to the model's context, and never in the padding. SAEs train on all tokens of a game, scored or not.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +93,19 @@ def activations(
         x = model.body(torch.from_numpy(some.tokens.astype(np.int64)).to(device), layer)
         found.append(x[some.rows[:, 0], some.at].cpu())
     return torch.cat(found)
+
+
+@torch.no_grad()
+def after_each_block(
+    model: GPT, moves: Shaped[np.ndarray, "game ply"], batch: int = 256
+) -> Iterator[Float[Tensor, "row d"]]:
+    """What `activations` gives, for each block in turn. None runs twice: all positions stay in memory meanwhile."""
+    game, context, device = games.load(model.shape.game), model.shape.context, model.later.device
+    parts = [scored(game, moves[i : i + batch], context) for i in range(0, len(moves), batch)]
+    streams = [model.body(torch.from_numpy(some.tokens.astype(np.int64)).to(device), -1) for some in parts]
+    for block in model.blocks:
+        streams = [block(x, model.later) for x in streams]
+        yield torch.cat([x[some.rows[:, 0], some.at].cpu() for x, some in zip(streams, parts, strict=True)])
 
 
 def tokens_of(dataset: Dataset, split: str) -> Shaped[np.ndarray, "game token"]:

@@ -36,6 +36,13 @@ def size_of(start: str | None) -> str:
     )
 
 
+def objective_of(start: str | None) -> str:
+    """What the model to start from was trained with last; next where that is not known."""
+    if start is None:
+        return "next"
+    return read_json(folder_of(start) / "model.json")["recipe"].get("objective", "next")
+
+
 def started_from(start: str | None, model: gpt.GPT) -> dict[str, Any]:
     """What is recorded of the model to start from: its weights, and what it had been trained with."""
     if start is None:

@@ -106,7 +106,12 @@ def _tally(scores, tried, y, ply, fired, both, held):
 
 def f1(a: Bool[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]) -> Float[Tensor, " predicate"]:
     """2 TP / (2 TP + FP + FN); nan where there is nothing to find and nothing was found."""
-    return 2 * (a & y).sum(0) / (a.sum(0) + y.sum(0))
+    return 2 * counts(a & y) / (counts(a) + counts(y))
+
+
+def counts(held: Bool[Tensor, "row predicate"]) -> Int[Tensor, " predicate"]:
+    """How often each holds; torch's own sum of truth values takes forty times as long."""
+    return torch.from_numpy(held.numpy().sum(0, dtype=np.int64))
 
 
 class Thresholds(NamedTuple):

@@ -87,7 +87,10 @@ def test_a_model_of_another_shape_is_refused_by_what_differs(root):
         Training(train_gpt.checked("othello6", recipe), recipe, CPU, ALONE)
 
 
-def test_the_size_is_that_of_the_model_to_start_from(root, tmp_path):
+def test_size_and_objective_are_those_of_the_model_to_start_from(root, tmp_path):
+    assert beginning.objective_of(None) == "next"
+    assert beginning.objective_of(str(root / "first")) == "soft"
+    assert beginning.objective_of("chess-pgn-v1") == "next"
     assert beginning.size_of(None) == "small"
     assert beginning.size_of(str(root / "first")) == "nano"
     assert beginning.size_of("othello6-v2") == "medium"

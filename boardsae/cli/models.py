@@ -17,7 +17,12 @@ def train_gpt(
         str | None,
         typer.Option(help="nano, small, medium, base or paper [default: that of --start-from, or small]."),
     ] = None,
-    objective: Annotated[str, typer.Option(help="next: the move played; soft: the exact policy.")] = "next",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="next: the move played; soft: the exact policy [default: that of --start-from, or next]."
+        ),
+    ] = None,
     tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
     minutes: Annotated[
         float | None, typer.Option(help="As many tokens as this takes here, about, instead of --tokens.")
@@ -52,7 +57,7 @@ def train_gpt(
     recipe = train_gpt.Recipe(
         str(data or Path("data") / game),
         size or beginning.size_of(start_from),
-        objective,
+        objective or beginning.objective_of(start_from),
         tokens,
         train_gpt.usual_batch(game) if batch is None else batch,
         lr=usual.lr if lr is None else lr,
