@@ -95,17 +95,21 @@ def activations(
     return torch.cat(found)
 
 
-@torch.no_grad()
 def after_each_block(
     model: GPT, moves: Shaped[np.ndarray, "game ply"], batch: int = 256
 ) -> Iterator[Float[Tensor, "row d"]]:
     """What `activations` gives, for each block in turn. None runs twice: all positions stay in memory meanwhile."""
     game, context, device = games.load(model.shape.game), model.shape.context, model.later.device
     parts = [scored(game, moves[i : i + batch], context) for i in range(0, len(moves), batch)]
-    streams = [model.body(torch.from_numpy(some.tokens.astype(np.int64)).to(device), -1) for some in parts]
+    with torch.no_grad():
+        streams = [
+            model.body(torch.from_numpy(some.tokens.astype(np.int64)).to(device), -1) for some in parts
+        ]
     for block in model.blocks:
-        streams = [block(x, model.later) for x in streams]
-        yield torch.cat([x[some.rows[:, 0], some.at].cpu() for x, some in zip(streams, parts, strict=True)])
+        with torch.no_grad():
+            streams = [block(x, model.later) for x in streams]
+            rows = [x[some.rows[:, 0], some.at].cpu() for x, some in zip(streams, parts, strict=True)]
+        yield torch.cat(rows)
 
 
 def tokens_of(dataset: Dataset, split: str) -> Shaped[np.ndarray, "game token"]:

@@ -9,7 +9,7 @@ import torch
 
 import games
 from boardsae import gate, generate, gpt, plots, train_gpt
-from boardsae.activations import activations, scored_rows
+from boardsae.activations import activations, after_each_block, scored_rows
 from boardsae.play import batch_of, by_ply
 from boardsae.probes import STRENGTHS, best_thresholds, f1, fits, phi_within_ply
 from games.core import rows
@@ -188,3 +188,14 @@ def test_the_gate_of_a_small_model(tmp_path, monkeypatch):
     generate.from_policy("othello6", 60, 0, "uniform", 1, tmp_path / "few")
     with pytest.raises(ValueError, match="expected 100 games or more in the train split"):
         gate.gate(tmp_path / "model", tmp_path / "few")
+
+
+def test_activations_after_each_block_are_those_after_one():
+    game = games.load("othello6")
+    moves, _ = game.generate(0, 0, 40, game.policy("uniform"))
+    model = gpt.GPT(gpt.Shape("othello6", 33, 31, 3, 16, 2), seed=2)
+    found = [*after_each_block(model, moves, batch=16)]
+    assert len(found) == 3
+    assert not any(x.requires_grad for x in found)
+    for layer, x in enumerate(found):
+        assert torch.equal(x, activations(model, moves, layer, batch=16))
