@@ -47,12 +47,6 @@ COMMANDS = {
         "boardsae train-gpt othello --size medium --objective soft --tokens 60000000 --batch 256 --lr 0.015"
         " --lr-others 0.002 --data data/othello-models --out models/othello-v2",
     ),
-    # othello-v2 trained further, on 24M tokens of games that it had not seen: two hours on two slow cores, by torchrun
-    "othello-v3": (
-        "boardsae generate-data othello --games 2000000 --seed 101 --out data/othello-more",
-        "boardsae train-gpt othello --start-from othello-v2 --objective soft --tokens 24000000 --batch 128"
-        " --optimizer adamw --lr 0.001 --lr-others 0.001 --data data/othello-more --out models/othello-v3",
-    ),
     # 80M tokens: 65 minutes on one core
     "chess-v2": (
         "boardsae generate-data chess --policy uniform --games 800000 --seed 100 --out data/chess-models",
