@@ -111,3 +111,25 @@ def test_a_model_from_elsewhere_keeps_its_activation_and_its_bias(root, tmp_path
     assert gpt.load(tmp_path / "m").shape == shape
     facts = read_json(tmp_path / "m" / "model.json")
     assert models.schooling(facts) == ("elsewhere, then soft", STEP)
+
+
+def test_killed_and_repeated_it_ends_with_the_same_bits(root, tmp_path, monkeypatch):
+    recipe = asked(root, start=str(root / "first"))
+    list(train("othello6", recipe, tmp_path / "whole"))
+    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)  # after every step
+    take = Training.take
+
+    def take_or_die(self, step):
+        if step == 7:
+            raise KeyboardInterrupt
+        return take(self, step)
+
+    monkeypatch.setattr(Training, "take", take_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        list(train("othello6", recipe, tmp_path / "killed"))
+    monkeypatch.setattr(Training, "take", take)
+    list(train("othello6", recipe, tmp_path / "killed"))
+    whole, resumed = (gpt.load(tmp_path / name).state_dict() for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    facts = [read_json(tmp_path / name / "model.json")["started_from"] for name in ("whole", "killed")]
+    assert facts[0] == facts[1]
