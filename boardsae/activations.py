@@ -81,24 +81,13 @@ def scored(game: Game, moves: Shaped[np.ndarray, "game ply"], context: int) -> S
     return Scored(tokens[:, :context], rows, rows[:, 1] - 1)
 
 
-@torch.no_grad()
-def activations(
-    model: GPT, moves: Shaped[np.ndarray, "game ply"], layer: int, batch: int = 256
-) -> Float[Tensor, "row d"]:
-    """The residual stream after block `layer` at every scored row; about 4 bytes * rows * width in memory."""
-    game, context, device = games.load(model.shape.game), model.shape.context, model.later.device
-    found = []
-    for first in range(0, len(moves), batch):
-        some = scored(game, moves[first : first + batch], context)
-        x = model.body(torch.from_numpy(some.tokens.astype(np.int64)).to(device), layer)
-        found.append(x[some.rows[:, 0], some.at].cpu())
-    return torch.cat(found)
-
-
 def after_each_block(
     model: GPT, moves: Shaped[np.ndarray, "game ply"], batch: int = 256
 ) -> Iterator[Float[Tensor, "row d"]]:
-    """What `activations` gives, for each block in turn. None runs twice: all positions stay in memory meanwhile."""
+    """The residual stream after each block in turn, at every scored row.
+
+    No block runs twice: meanwhile all positions stay on the device, 4 bytes * positions * width.
+    """
     game, context, device = games.load(model.shape.game), model.shape.context, model.later.device
     parts = [scored(game, moves[i : i + batch], context) for i in range(0, len(moves), batch)]
     with torch.no_grad():

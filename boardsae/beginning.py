@@ -26,7 +26,7 @@ def size_of(start: str | None) -> str:
     """The size of the model to start from, by its name; small where there is none."""
     if start is None:
         return "small"
-    shape = gpt.load(folder_of(start)).shape
+    shape = gpt.shape_of(folder_of(start))
     for size, dials in gpt.SIZES.items():
         if dials == (shape.layers, shape.width, shape.heads):
             return size

@@ -175,16 +175,21 @@ def identity(model: GPT) -> str:
     return digest.hexdigest()
 
 
+def shape_of(folder: Path) -> Shape:
+    """Of the model in the folder, without its weights."""
+    if not (folder / "model.json").exists():
+        raise FileNotFoundError(f"no model in {folder}; train one: boardsae train-gpt GAME --out {folder}")
+    try:
+        return Shape(**read_json(folder / "model.json")["shape"])
+    except (KeyError, TypeError) as error:
+        raise Broken(f"{folder / 'model.json'} does not say the shape of a GPT: {error}") from None
+
+
 def load(folder: Path) -> GPT:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not (folder / "model.json").exists():
-        raise FileNotFoundError(f"no model in {folder}; train one: boardsae train-gpt GAME --out {folder}")
-    try:
-        shape = Shape(**read_json(folder / "model.json")["shape"])
-    except (KeyError, TypeError) as error:
-        raise Broken(f"{folder / 'model.json'} does not say the shape of a GPT: {error}") from None
+    shape = shape_of(folder)
     model = GPT(shape)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))

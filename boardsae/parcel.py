@@ -82,14 +82,14 @@ def model(folder: Path) -> Parcel:
     shape = loaded.shape
     title = f"GPT of {shape.game}, {shape.layers} layers of width {shape.width}"
     files = gathered("model", folder, folder)
-    facts, games = read_json(folder / "model.json"), place_of_games(folder)
-    elsewhere = {  # places on this machine, where nobody else has games or models
-        "data": f"data/{shape.game}" if leads_elsewhere(games) else games,
-        "start": PurePosixPath(start).name if (start := facts["recipe"].get("start")) else None,
-    }
-    changed = {name: place for name, place in elsewhere.items() if facts["recipe"].get(name) != place}
-    if changed:
-        facts["recipe"] |= changed
+    games, facts = place_of_games(folder), read_json(folder / "model.json")
+    places = {}  # instead of those on this machine, where nobody else has games or models
+    if leads_elsewhere(games):
+        places["data"] = f"data/{shape.game}"
+    if start := facts["recipe"].get("start"):
+        places["start"] = PurePosixPath(start).name
+    if places:
+        facts["recipe"] |= places
         files["model.json"] = json_text(facts).encode()
     return Parcel("model", title, folder, files, {".": gpt.identity(loaded)})
 

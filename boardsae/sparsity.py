@@ -61,7 +61,7 @@ class Trials:
 def for_l0(spec: Spec, target: float, trials: Trials) -> tuple[Spec, int]:
     """The spec with the coefficient whose short run comes nearest to the target, interpolated on a log scale.
 
-    And how many runs that makes, with its own.
+    And how many runs that makes, with its own; a round begins and ends with coefficients of the one before.
 
     Variants that count features instead of penalising them take the target itself.
     """
@@ -74,11 +74,9 @@ def for_l0(spec: Spec, target: float, trials: Trials) -> tuple[Spec, int]:
     if isinstance(default, int):
         return with_option(spec, variant.sparsity, max(1, round(target))), 1
     low, high, tried, found = default / 30, default * 30, list[float](), list[float]()
-    all_tried = set[float]()
     for _ in range(ROUNDS):
         inner = [low * (high / low) ** (i / (AT_ONCE - 1)) for i in range(1, AT_ONCE - 1)]
         tried = [low, *inner, high]
-        all_tried |= set(tried)
         found = trials.l0s([with_option(spec, variant.sparsity, value) for value in tried])
         say(
             "L0 of short runs: "
@@ -87,7 +85,7 @@ def for_l0(spec: Spec, target: float, trials: Trials) -> tuple[Spec, int]:
         low, high = bracket(tried, found, target)
     value = float(f"{between(tried, found, target):.4g}")
     say(f"{variant.sparsity} = {value:g} for L0 {target:g}")
-    return with_option(spec, variant.sparsity, value), 1 + len(all_tried)
+    return with_option(spec, variant.sparsity, value), 1 + AT_ONCE + (ROUNDS - 1) * (AT_ONCE - 2)
 
 
 def with_option(spec: Spec, name: str, value: float) -> Spec:

@@ -9,7 +9,7 @@ import torch
 
 import games
 from boardsae import gate, generate, gpt, plots, train_gpt
-from boardsae.activations import activations, after_each_block, scored_rows
+from boardsae.activations import after_each_block, scored_rows
 from boardsae.play import batch_of, by_ply
 from boardsae.probes import STRENGTHS, best_thresholds, f1, fits, phi_within_ply
 from games.core import rows
@@ -33,7 +33,7 @@ def test_the_model_has_read_just_the_plies_of_its_row():
     other = moves.copy()
     other[:, 12] = 1 + other[:, 12] % 32
     where = scored_rows(moves, 31)
-    before, after = activations(model, moves, 1, batch=7), activations(model, other, 1)
+    before, after = ([*after_each_block(model, each, batch)][1] for each, batch in ((moves, 7), (other, 256)))
     same = torch.isclose(before, after, atol=1e-6).all(1).numpy()
     assert (same == (where[:, 1] < 13)).all()
 
@@ -190,12 +190,13 @@ def test_the_gate_of_a_small_model(tmp_path, monkeypatch):
         gate.gate(tmp_path / "model", tmp_path / "few")
 
 
-def test_activations_after_each_block_are_those_after_one():
+def test_activations_after_each_block_are_those_of_the_whole_model():
     game = games.load("othello6")
     moves, _ = game.generate(0, 0, 40, game.policy("uniform"))
     model = gpt.GPT(gpt.Shape("othello6", 33, 31, 3, 16, 2), seed=2)
     found = [*after_each_block(model, moves, batch=16)]
     assert len(found) == 3
     assert not any(x.requires_grad for x in found)
+    parts = torch.from_numpy(moves[:, :31].astype(np.int64)).split(16)
     for layer, x in enumerate(found):
-        assert torch.equal(x, activations(model, moves, layer, batch=16))
+        assert torch.equal(x, torch.cat([model.body(tokens, layer)[tokens != 0] for tokens in parts]))

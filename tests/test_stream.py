@@ -9,7 +9,7 @@ from made_task import opened
 
 from benchmarks.speed import stream as speed
 from boardsae import Broken, cache, stream
-from boardsae.activations import activations, lengths, order, reading, scored_characters, tokens_of
+from boardsae.activations import after_each_block, lengths, order, reading, scored_characters, tokens_of
 from boardsae.cache import CachedStream
 from boardsae.data import Dataset
 from boardsae.saes import RECIPES
@@ -40,7 +40,7 @@ def sorted_rows(x):
 
 def test_rows_are_the_models_at_the_scored_positions(task):
     read, games = Stream(task, FEED, CPU), np.array([5, 3, 70, 900])
-    expected = activations(task.model, task.dataset.transcripts("train").moves[games], 0)
+    expected = next(after_each_block(task.model, task.dataset.transcripts("train").moves[games]))
     assert torch.allclose(read.rows(games), expected, atol=0.02)  # bfloat16
 
 
@@ -98,7 +98,7 @@ def test_whole_games_come_in_order(task):
     games = order(len(read.tokens), 0)[: 3 * read.games_a_step].reshape(3, -1)
     for batch, each in zip(batches, games, strict=True):
         moves = task.dataset.transcripts("train").moves[each]
-        assert torch.allclose(batch.x * read.scale, activations(task.model, moves, 0), atol=1e-5)
+        assert torch.allclose(batch.x * read.scale, next(after_each_block(task.model, moves)), atol=1e-5)
     assert read.games_a_step == 8
 
 
