@@ -22,7 +22,8 @@ from boardsae.progress import progress, say
 from boardsae.runs import Spec
 
 LEFT = "left to another process, which was training it; sweep again to see it through"
-PACK = 8  # SAEs that train together: enough to share a stream, few enough to use every core
+PACK, MOST = 8, 24  # SAEs that train together: enough to share a stream, few enough to use every core
+ROUNDS = 4  # packs for each process, which even out how long they take
 
 
 class Pack(NamedTuple):
@@ -70,8 +71,10 @@ def specs_in(path: Path) -> tuple[Spec, ...]:
     return tuple(found)
 
 
-def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = PACK) -> list[Pack]:
-    """What is not trained yet, runs of one stream together."""
+def packs(
+    specs: Sequence[Spec], root: Path, device: str = "auto", size: int = PACK, jobs: int | None = None
+) -> list[Pack]:
+    """What is not trained yet, runs of one stream together: `size` of them, or more where some `jobs` have many."""
     from boardsae.train_sae import feed_of
 
     groups: dict[object, list[Spec]] = {}
@@ -79,11 +82,16 @@ def packs(specs: Sequence[Spec], root: Path, device: str = "auto", size: int = P
         if not runs.is_trained(folder):
             key = (spec.task, feed_of(spec, tasks.of(spec.task)), spec.rows)
             groups.setdefault(key, []).append(spec)
-    return [
-        Pack(tuple(group[i : i + size]), root, device)
-        for group in groups.values()
-        for i in range(0, len(group), size)
-    ]
+    found = []
+    for group in groups.values():
+        each = size if jobs is None else larger(size, len(group), jobs)
+        found += [Pack(tuple(group[i : i + each]), root, device) for i in range(0, len(group), each)]
+    return found
+
+
+def larger(size: int, runs: int, jobs: int) -> int:
+    """Every run more in a pack saves a pass of the model; with some packs a process, none waits long for the last."""
+    return max(size, min(MOST, -(-runs // (ROUNDS * jobs))))
 
 
 def run_pack(pack: Pack) -> list[Result]:
@@ -182,15 +190,19 @@ def usual_jobs(device: str) -> int:
     return os.cpu_count() or 1 if device_of(device).type == "cpu" else 1
 
 
-def sweep(specs: Sequence[Spec], root: Path, engine: Engine, device: str = "auto") -> list[Result]:
-    """Trains what is not trained yet; answers with every run, in the order of the specs."""
+def sweep(
+    specs: Sequence[Spec], root: Path, engine: Engine, device: str = "auto", jobs: int | None = None
+) -> list[Result]:
+    """Trains what is not trained yet, by so many processes if that is known; answers with every run, in the order of
+    the specs.
+    """
     check_folders(specs, root)
     # Games that are missing are made once, before workers ask for them.
     hashes = {task: tasks.open_task(tasks.of(task)).hashes for task in sorted({spec.task for spec in specs})}
     for spec in specs:
         if runs.is_trained(folder := runs.path_of(spec, root)):
             runs.begin(folder, spec, hashes[spec.task])
-    waiting = packs(specs, root, device)
+    waiting = packs(specs, root, device, jobs=jobs)
     left = sum(len(pack.specs) for pack in waiting)
     say(f"{len(specs)} runs, {len(specs) - left} trained before, {left} to train in {len(waiting)} packs")
     bar = progress("sweep", left, "runs")

@@ -231,6 +231,23 @@ def test_ours_stand_beside_theirs(root):
     assert "nan" not in text.lower()
 
 
+def test_chess_has_strategy_and_no_published_othello_beside_it(root):
+    names = [f"{of}{what}_paper@1" for of in ("", "strategy_") for what in ("coverage", "reconstruction")]
+    for shift, metric in enumerate(names):
+        change(
+            root,
+            "topk",
+            lambda l0, seed, shift=shift: made_records.score("topk", l0, seed) - shift / 10,
+            metric,
+        )
+    text = published.write(root).read_text()
+    values = [f"{made_records.score('topk', 20, 1) - shift / 10:.3f} ±.020 (.010)" for shift in range(4)]
+    assert f"| topk | 20 | {' | '.join(values)} |" in text
+    assert "8x8 in the paper" not in text
+    assert "| standard |" not in text.split("## Ours")[1]  # which was not measured
+    assert "| published: SAE, best | 0.480 | 0.850 |" in text
+
+
 def test_detectors_that_know_nothing_reach_what_the_page_says():
     """Always-on and the best set of plies, on 8x8 Othello, fitted on some games and scored on others."""
     othello = games.load("othello")

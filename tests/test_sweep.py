@@ -88,6 +88,19 @@ def test_packs_share_a_stream_and_are_not_too_large(task, tmp_path):
     assert len({spec.seed for pack in packs for spec in pack.specs}) == 8
 
 
+def test_packs_grow_with_the_runs_of_each_process(task, tmp_path):
+    asked = [spec for seed in range(200) for spec in specs(task, "topk", seed=seed)]
+
+    def sizes(jobs):
+        return [len(pack.specs) for pack in sweep.packs(asked, tmp_path, jobs=jobs)]
+
+    assert (
+        sizes(None) == sizes(50) == [8] * 25
+    )  # on a cluster nobody knows how many, and here everyone has enough to do
+    assert sizes(4) == [13] * 15 + [5]
+    assert sizes(1) == [24] * 8 + [8]  # more would gain nothing
+
+
 def test_only_the_guilty_run_fails(task, tmp_path, monkeypatch):
     asked = specs(task, "standard", "topk", "batch_topk")
 

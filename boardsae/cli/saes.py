@@ -116,8 +116,9 @@ def sweep(
 
         trained = on_ray(address or "auto")
     else:
-        trained = sweeping.locally(jobs or sweeping.usual_jobs(device))
-    results = sweeping.sweep(specs, out, trained, device)
+        jobs = jobs or sweeping.usual_jobs(device)
+        trained = sweeping.locally(jobs)
+    results = sweeping.sweep(specs, out, trained, device, jobs)
     for line in sweeping.table(results):
         print(line)
     say(f"next: boardsae score {out}")
