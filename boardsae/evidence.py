@@ -17,6 +17,7 @@ import games
 from boardsae import tasks
 from boardsae.activations import lengths, scored
 from boardsae.gpt import GPT
+from boardsae.metrics import chance
 from boardsae.play import Batch, at_once, batch_of
 from games.core import Transcripts, predicates
 
@@ -99,6 +100,7 @@ class Evidence:
         self.columns = predicates(opened.dataset.game)
         self.group = np.array([column.group for column in self.columns])
         self.plies = opened.dataset.game.max_plies + 1
+        self._exchanged: dict[tuple[str, int], np.ndarray] = {}
 
     def read(self) -> None:
         """Makes everything that is otherwise made when it is first asked for."""
@@ -161,6 +163,13 @@ class Evidence:
     @cached_property
     def mean(self) -> Float[Tensor, " d"]:
         return self.train.x.mean(0)
+
+    def exchanged(self, split: str, seed: int) -> np.ndarray:
+        """For every row a row of another game, as `chance.exchanged` finds it; found once for all SAEs."""
+        if (split, seed) not in self._exchanged:
+            part: Part = getattr(self, split)
+            self._exchanged[split, seed] = chance.exchanged(part.game, part.ply, seed)
+        return self._exchanged[split, seed]
 
     def members(self, *groups: str) -> np.ndarray:
         """The places of the predicates of some groups."""

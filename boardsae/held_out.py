@@ -144,7 +144,7 @@ def nulls(evidence: Evidence, features: Features, fired: Counts) -> np.ndarray:
     truth, found = report.truth.of(board)[:], []
     for seeds, choices in null_choices(evidence, features, fired, evidence.select.truth.of(board)):
         for seed, active in zip(seeds, verdicts(evidence, features, choices), strict=True):
-            other = chance.exchanged(report.game, report.ply, seed)
+            other = evidence.exchanged("report", seed)
             found.append(chance.phi(chance.moments(active, truth[other], report.ply, report.starts).sum(0)))
     return np.mean(found, axis=0)
 
@@ -161,7 +161,7 @@ def null_choices(
     each = max(1, min(TABLE // size, CELLS // (rows * predicates)))
     for first in range(0, permutations, each):
         seeds = range(first, min(first + each, permutations))
-        others = [chance.exchanged(select.game, select.ply, seed) for seed in seeds]
+        others = [evidence.exchanged("select", seed) for seed in seeds]
         counts = features.counts(select.x, np.concatenate([truth[other] for other in others], axis=1))
         choices = []
         for i in range(len(seeds)):

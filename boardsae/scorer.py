@@ -36,7 +36,7 @@ class Scorer:
     def __init__(self, evidence: Evidence):
         self.evidence = evidence
         self._ceiling: Ceiling | None = None
-        self._ablations: Tensor | None = None
+        self._known: Tensor | None = None  # what the model loses to an SAE, the first that was scored
         self._random_steering: float | None = None
 
     def prepare(self) -> None:
@@ -131,13 +131,13 @@ class Scorer:
             games, width = batch.tokens.shape
             some, at = everywhere.of(first, first + games)
             x, spliced = (some.placed(values[at], games, width) for values in (everywhere.x, x_hat))
-            known = None if self._ablations is None else self._ablations[first : first + games]
+            known = None if self._known is None else self._known[first : first + games]
             found.append(
                 functional.by_game(evidence.model, evidence.layer, batch, x, spliced, evidence.mean, known)
             )
             first += games
         table = torch.cat(found)
-        self._ablations = table[:, -2:]
+        self._known = table
         tables["functional"] = table.numpy()
         drawn = functional.scores(bootstrap.draws(tables["functional"], lambda sums: sums))
         for name, value in functional.scores(tables["functional"].sum(0)).items():

@@ -28,13 +28,12 @@ NAMES = (
 )
 
 
-def judged(logits: Float[Tensor, "game ply token"], batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """At every token: log probabilities, CE of the one played, mass on legal ones, whether the top is legal."""
-    log_p = logits.log_softmax(-1)
+def judged(log_p: Float[Tensor, "game ply token"], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """At every token: CE of the one played, mass on legal ones, whether the top is legal."""
     ce = -log_p.gather(-1, batch.played[..., None])[..., 0]
     mass = (log_p.exp() * batch.legal).sum(-1)
     top = batch.legal.gather(-1, log_p.argmax(-1, keepdim=True))[..., 0].float()
-    return log_p, ce, mass, top
+    return ce, mass, top
 
 
 @torch.no_grad()
@@ -45,19 +44,31 @@ def by_game(
     x: Float[Tensor, "game ply d"],
     spliced: Float[Tensor, "game ply d"],
     mean: Float[Tensor, " d"],
-    ablations: Float[Tensor, "game 2"] | None = None,
+    known: Float[Tensor, "game 10"] | None = None,
 ) -> Float[Tensor, "game 10"]:
-    """Sums over each game's positions; the last two columns, which no SAE changes, may be given."""
+    """Sums over each game's positions. Those that no SAE changes are taken from another SAE's, if they are `known`."""
+
+    def log_probabilities(at: Tensor) -> Tensor:
+        return model.tail(at, layer).log_softmax(-1)
+
+    log_p, log_q = log_probabilities(x), log_probabilities(spliced)
+    ce, mass, top = judged(log_q, batch)
+    columns = {
+        "ce_spliced": ce,
+        "kl": (log_p.exp() * (log_p - log_q)).sum(-1),
+        "mass_spliced": mass,
+        "legal_spliced": top,
+    }
+    if known is None:
+        columns |= dict(zip(("ce", "mass", "legal"), judged(log_p, batch), strict=True))
+        columns["rows"] = torch.ones_like(ce)
+        for name, instead in (("ce_zero", torch.zeros_like(x)), ("ce_mean", mean.expand_as(x))):
+            columns[name] = judged(log_probabilities(instead), batch)[0]
     live = batch.live.double()
-    log_p, ce, mass, top = judged(model.tail(x, layer), batch)
-    log_q, ce_spliced, mass_spliced, top_spliced = judged(model.tail(spliced, layer), batch)
-    kl = (log_p.exp() * (log_p - log_q)).sum(-1)
-    if ablations is None:
-        ce_zero = judged(model.tail(torch.zeros_like(x), layer), batch)[1]
-        ce_mean = judged(model.tail(mean.expand_as(x), layer), batch)[1]
-        ablations = torch.stack([(ce_zero * live).sum(1), (ce_mean * live).sum(1)], dim=1)
-    columns = (torch.ones_like(ce), ce, ce_spliced, kl, mass, mass_spliced, top, top_spliced)
-    return torch.cat([torch.stack([(c * live).sum(1) for c in columns], dim=1), ablations.double()], dim=1)
+    sums = {name: (column * live).sum(1) for name, column in columns.items()}
+    if known is not None:
+        sums = dict(zip(NAMES, known.unbind(1), strict=True)) | sums
+    return torch.stack([sums[name] for name in NAMES], dim=1)
 
 
 def scores(sums: Float[np.ndarray, "*place 10"]) -> dict[str, Any]:
