@@ -65,6 +65,9 @@ class Checked:
             self.known[key] = codes
         return codes
 
+    def remembers(self, codes: Codes) -> bool:
+        return any(known is codes for known in self.known.values())
+
     def encode_once(self, x: Tensor) -> Tensor:
         """The same as an array; of codes that are too many to be remembered it is made anew."""
         known = self.known.get((x.data_ptr(), len(x)))

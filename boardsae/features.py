@@ -8,7 +8,7 @@ from torch import Tensor
 
 from boardsae.coder import Checked, slices
 from boardsae.metrics.codes import Codes
-from boardsae.metrics.counting import LANE, LEVELS, Counts, count
+from boardsae.metrics.counting import LANE, LEVELS, Cells, Counts, cells_of, counted
 from games import Facts
 
 TABLE = 2**28  # bytes of a table (feature, level, predicate)
@@ -19,6 +19,7 @@ class Features:
     def __init__(self, coder: Checked, sample: Float[Tensor, "row d"]):
         """Every feature's maximum is that of a sample; of features never above 0, its size, as in the paper's code."""
         self.coder = coder
+        self.sorted: dict[int, Cells] = {}  # by the id of codes that stay
         top = np.full(coder.features, -np.inf, np.float32)
         for codes, _ in self.blocks(sample):
             top = np.maximum(top, codes.highest())
@@ -30,7 +31,16 @@ class Features:
             yield self.coder.codes(x[some]), some
 
     def counts(self, x: Float[Tensor, "row d"], truth: Facts | np.ndarray) -> Counts:
-        return count(((codes, truth[some]) for codes, some in self.blocks(x)), self.maxima)
+        return counted((self.cells(codes), truth[some]) for codes, some in self.blocks(x))
+
+    def cells(self, codes: Codes) -> Cells:
+        """Remembered for codes that are: every pass over other predicates asks for them, and they are half as large."""
+        if (known := self.sorted.get(id(codes))) is not None:
+            return known
+        cells = cells_of(codes, self.maxima)
+        if self.coder.remembers(codes):
+            self.sorted[id(codes)] = cells
+        return cells
 
     def together(self, predicates: int, rows: int) -> int:
         """How many of some predicates are counted in one pass."""

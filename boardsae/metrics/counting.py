@@ -33,6 +33,15 @@ class Counts(NamedTuple):
         return self._replace(hits=hits, positives=self.positives[predicates])
 
 
+class Cells(NamedTuple):
+    """The rows of some block in each cell feature * levels + level, one after the other."""
+
+    rows: np.ndarray  # int32
+    starts: np.ndarray  # (cell + 1) int64, where the rows of each begin
+    features: int
+    read: int  # rows of the block, in a cell or in none
+
+
 def count(
     blocks: Iterable[tuple[Codes, np.ndarray]], maxima: np.ndarray, levels: np.ndarray = LEVELS
 ) -> Counts:
@@ -40,18 +49,22 @@ def count(
 
     A feature is active at a level where its value exceeds level * maximum, strictly.
     """
+    return counted(((cells_of(codes, maxima, levels), truth) for codes, truth in blocks), levels)
+
+
+def counted(blocks: Iterable[tuple[Cells, np.ndarray]], levels: np.ndarray = LEVELS) -> Counts:
+    """The same, of codes that are in their cells."""
     total: Counts | None = None
-    for codes, truth in blocks:
+    for cells, truth in blocks:
         truth = np.ascontiguousarray(truth).view(np.uint8)
         if total is None:
-            shape = (codes.features, len(levels), truth.shape[1])
+            shape = (cells.features, len(levels), truth.shape[1])
             zeros = np.zeros(shape, np.int32), np.zeros(shape[:2], np.int64), np.zeros(shape[2], np.int64)
             total = Counts(*zeros, 0)
-        rows, starts = _sorted_by_cell(codes, maxima.astype(np.float32), levels)
-        _add(rows, starts, _in_lanes(truth), total.hits.reshape(-1, truth.shape[1]))
-        total.fired.reshape(-1)[:] += np.diff(starts)
+        _add(cells.rows, cells.starts, _in_lanes(truth), total.hits.reshape(-1, truth.shape[1]))
+        total.fired.reshape(-1)[:] += np.diff(cells.starts)
         total.positives[:] += truth.sum(0, dtype=np.int64)
-        total = total._replace(rows=total.rows + codes.rows)
+        total = total._replace(rows=total.rows + cells.read)
     if total is None:
         raise ValueError("expected one block of rows or more, got none")
     for level in range(len(levels) - 2, -1, -1):
@@ -60,16 +73,15 @@ def count(
     return total
 
 
-def _sorted_by_cell(codes: Codes, maxima: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of each cell feature * levels + level, one after the other, and where each cell starts."""
+def cells_of(codes: Codes, maxima: np.ndarray, levels: np.ndarray = LEVELS) -> Cells:
     cells = codes.features * len(levels)
     cell = np.empty(len(codes.feature), np.int32)
     starts = np.zeros(cells + 1, np.int64)
-    _bin(codes.feature, codes.value, maxima, levels, cell, starts)
+    _bin(codes.feature, codes.value, maxima.astype(np.float32), levels, cell, starts)
     np.cumsum(starts, out=starts)
     rows = np.empty(starts[-1], np.int32)
     _place(codes.starts, cell, starts[:-1].copy(), rows)
-    return rows, starts
+    return Cells(rows, starts, codes.features, codes.rows)
 
 
 @kernel
