@@ -126,9 +126,8 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
         null, ceiling = (
             np.array([record["predicates"][i][name] for i in known]) for name in ("null", "ceiling")
         )
-        return bootstrap.draws(
-            tables["phi"][:, known], lambda sums: chance.share(chance.phi(sums), null, ceiling)
-        )
+        moments = records.counts_of(record["folder"], "board_phi")["board_phi"]
+        return bootstrap.draws(moments, lambda sums: chance.share(chance.phi(sums), null, ceiling))
     if metric in ("reconstruction@1", "reconstruction_paper@1"):
         table = tables["rebuilt" if metric == "reconstruction@1" else "paper_rebuilt"]
         return bootstrap.draws(table, supervised.pooled_f1)

@@ -33,16 +33,16 @@ def score(
     metrics, rows = record["metrics"], len(evidence.report.x)
     fired = fired_by_ply(evidence, features)
     judged = of_all(evidence, features, fired)
-    tables["detected"], tables["phi"] = judged.detected, judged.phi
+    board = evidence.board
+    tables["detected"], tables["board_phi"] = judged.detected, judged.phi[:, board]
     tables["rebuilt"] = rebuilt(evidence, features)
     null = nulls(evidence, features, fired)
 
     coverages(evidence, judged.detected, record)
     metrics["reconstruction@1"] = summed(tables["rebuilt"], supervised.pooled_f1, "report")
-    board = evidence.board
     phi, best = chance.phi(judged.phi.sum(0)), ceiling.phi[board]
     draws = bootstrap.draws(
-        judged.phi[:, board], lambda resampled: chance.share(chance.phi(resampled), null, best)
+        tables["board_phi"], lambda resampled: chance.share(chance.phi(resampled), null, best)
     )
     value = chance.share(phi[board], null, best)
     metrics["cov_x@1"] = (
