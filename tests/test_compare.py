@@ -116,7 +116,7 @@ def test_counts_that_are_missing_or_broken(folders, tmp_path):
     with pytest.raises(Broken, match=r"counts\.npz cannot be read: .* makes it again"):
         compared(tmp_path / "pca", folders / "pca", "coverage@1")
     np.savez(tmp_path / "pca" / "counts.npz", phi=np.zeros(3))  # as an earlier version had it
-    with pytest.raises(Broken, match="board_phi.*makes it again"):
+    with pytest.raises(Broken, match=r"board_phi.*makes it again"):
         compared(tmp_path / "pca", folders / "pca", "cov_x@1")
     (tmp_path / "pca" / "counts.npz").unlink()
     with pytest.raises(FileNotFoundError, match="published records come without"):
