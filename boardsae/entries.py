@@ -113,8 +113,8 @@ def sparsity_of(variant: str) -> str | None:
 
 
 def named(groups: Sequence[list[Run]]) -> list[tuple[str, list[Run]]]:
-    """What tells each group from the one with most runs, which needs no words."""
-    ordered = sorted(groups, key=len, reverse=True)
+    """What tells each group from the usual one, which needs no words: of those not fine-tuned the one with most runs."""
+    ordered = sorted(groups, key=lambda runs: (bool(settings(runs[0]).get("kl_finetune")), -len(runs)))
     usual = settings(ordered[0][0])
     return [
         (

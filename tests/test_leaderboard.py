@@ -85,6 +85,14 @@ def test_raw_and_corrected_coverage_stand_side_by_side(root):
     assert re.search(r"coverage@1\S* .?\s*cov_x@1", text)
 
 
+def test_fine_tuned_runs_are_named_so_however_many_they_are(tmp_path):
+    write_run(tmp_path, "topk", 8.0, 0, kl_finetune=0.0)
+    for seed in range(3):
+        write_run(tmp_path, "topk", 16.0, seed, kl_finetune=0.1)
+    (board,) = leaderboard.boards(tmp_path)
+    assert {entry.name: len(entry.runs) for entry in board.entries} == {"topk": 1, "topk kl_finetune=0.1": 3}
+
+
 def test_runs_that_differ_in_more_than_sparsity_and_seed_are_entries_of_their_own(root):
     for l0 in made_records.L0S:
         write_run(root, "topk", l0, 0, {"k": l0, "aux": 0.0})
