@@ -113,7 +113,7 @@ def sparsity_of(variant: str) -> str | None:
 
 
 def named(groups: Sequence[list[Run]]) -> list[tuple[str, list[Run]]]:
-    """What tells each group from the usual one, which needs no words: of those not fine-tuned the one with most runs."""
+    """What tells each group from the usual one, which needs no words: that with most runs, of those not fine-tuned."""
     ordered = sorted(groups, key=lambda runs: (bool(settings(runs[0]).get("kl_finetune")), -len(runs)))
     usual = settings(ordered[0][0])
     return [
