@@ -12,14 +12,14 @@ from boardsae.grid import published, zoo
 
 SIZE = {"d_sae": 1024, "rows": 500_000}
 SPARSITIES = zoo(
-    (8, 18, 45),
-    standard=(0.11, 0.19, 0.28),
-    local=(0.1, 0.16, 0.28),
-    p_anneal=(0.055, 0.12, 0.2),
-    gated=(0.12, 0.22, 0.33),
-    gated_p_anneal=(0.085, 0.14, 0.23),
-    jumprelu=(0.0015, 0.0045, 0.012),
-    e2e=(0.38, 1.0, 2.8),
-    e2e_ds=(0.19, 0.55, 1.5),
+    (8, 18, 45, 90),
+    standard=(0.055, 0.11, 0.19, 0.28),
+    local=(0.05, 0.1, 0.16, 0.28),
+    p_anneal=(0.027, 0.055, 0.12, 0.2),
+    gated=(0.065, 0.12, 0.22, 0.33),
+    gated_p_anneal=(0.055, 0.085, 0.14, 0.23),
+    jumprelu=(0.0006, 0.0015, 0.0045, 0.012),
+    e2e=(0.12, 0.38, 1.0, 2.8),
+    e2e_ds=(0.06, 0.19, 0.55, 1.5),
 )
 SPECS = published("chess-v3", SPARSITIES, **SIZE)
