@@ -56,7 +56,7 @@ class Checked:
 
     def codes(self, x: Tensor) -> Codes:
         """What encode gives, remembered: a score reads the same rows many times."""
-        key = x.data_ptr(), len(x)
+        key = place(x)
         if (known := self.known.get(key)) is not None:
             return known
         codes = codes_of(self.encode(x).numpy())
@@ -65,12 +65,9 @@ class Checked:
             self.known[key] = codes
         return codes
 
-    def remembers(self, codes: Codes) -> bool:
-        return any(known is codes for known in self.known.values())
-
     def encode_once(self, x: Tensor) -> Tensor:
         """The same as an array; of codes that are too many to be remembered it is made anew."""
-        known = self.known.get((x.data_ptr(), len(x)))
+        known = self.known.get(place(x))
         return self.encode(x) if known is None else torch.from_numpy(known.dense())
 
     @torch.no_grad()
@@ -81,6 +78,11 @@ class Checked:
         if not torch.isfinite(x_hat.sum()):
             raise ValueError("expected decode to give numbers, got values that are not finite")
         return x_hat
+
+
+def place(x: Tensor) -> tuple[int, int]:
+    """Which rows these are, among those that stay in memory while an SAE is scored."""
+    return x.data_ptr(), len(x)
 
 
 def answered(verb: Callable[[Tensor], Any], given: Tensor) -> Tensor:

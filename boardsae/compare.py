@@ -110,6 +110,13 @@ def pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Verdict:
 
 def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
     """The metric of every resample of games, from the counts that lie beside the record."""
+    if metric == "cov_x@1":
+        known = [i for i, p in enumerate(record["predicates"]) if p["null"] is not None]
+        null, ceiling = (
+            np.array([record["predicates"][i][name] for i in known]) for name in ("null", "ceiling")
+        )
+        moments = counts_of(record["folder"], "board_phi")["board_phi"]
+        return bootstrap.draws(moments, lambda sums: chance.share(chance.phi(sums), null, ceiling))
     tables = counts_of(record["folder"])
     if metric in ("coverage@1", "found@1"):
         names = (
@@ -121,13 +128,6 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
         counted = board & supervised.common(tables["detected"].sum(0)[:, 2], record["rows"])
         score = supervised.coverage if metric == "coverage@1" else supervised.found
         return bootstrap.draws(tables["detected"][:, counted], score)
-    if metric == "cov_x@1":
-        known = [i for i, p in enumerate(record["predicates"]) if p["null"] is not None]
-        null, ceiling = (
-            np.array([record["predicates"][i][name] for i in known]) for name in ("null", "ceiling")
-        )
-        moments = records.counts_of(record["folder"], "board_phi")["board_phi"]
-        return bootstrap.draws(moments, lambda sums: chance.share(chance.phi(sums), null, ceiling))
     if metric in ("reconstruction@1", "reconstruction_paper@1"):
         table = tables["rebuilt" if metric == "reconstruction@1" else "paper_rebuilt"]
         return bootstrap.draws(table, supervised.pooled_f1)
@@ -141,14 +141,14 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
     )
 
 
-def counts_of(folder: Path) -> dict[str, np.ndarray]:
-    """The tables by game of a scored run."""
+def counts_of(folder: Path, *names: str) -> dict[str, np.ndarray]:
+    """The tables by game of a scored run, all or some."""
     if not (folder / "counts.npz").exists():
         raise FileNotFoundError(
             f"no {folder / 'counts.npz'}, from which the interval of two runs is made; published records come without;"
             f" boardsae score --force {folder} makes it of a run with weights, and folders of seeds need none"
         )
-    return records.counts_of(folder)
+    return records.counts_of(folder, *names)
 
 
 def curves(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], metric: str) -> Verdict:

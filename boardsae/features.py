@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from boardsae.coder import Checked, slices
+from boardsae.coder import Checked, place, slices
 from boardsae.metrics.codes import Codes
 from boardsae.metrics.counting import LANE, LEVELS, Cells, Counts, cells_of, counted
 from games import Facts
@@ -19,7 +19,7 @@ class Features:
     def __init__(self, coder: Checked, sample: Float[Tensor, "row d"]):
         """Every feature's maximum is that of a sample; of features never above 0, its size, as in the paper's code."""
         self.coder = coder
-        self.sorted: dict[int, Cells] = {}  # by the id of codes that stay
+        self.sorted: dict[tuple[int, int], Cells] = {}
         top = np.full(coder.features, -np.inf, np.float32)
         for codes, _ in self.blocks(sample):
             top = np.maximum(top, codes.highest())
@@ -31,15 +31,15 @@ class Features:
             yield self.coder.codes(x[some]), some
 
     def counts(self, x: Float[Tensor, "row d"], truth: Facts | np.ndarray) -> Counts:
-        return counted((self.cells(codes), truth[some]) for codes, some in self.blocks(x))
+        return counted((self.cells(x[some]), truth[some]) for some in slices(len(x)))
 
-    def cells(self, codes: Codes) -> Cells:
-        """Remembered for codes that are: every pass over other predicates asks for them, and they are half as large."""
-        if (known := self.sorted.get(id(codes))) is not None:
+    def cells(self, x: Float[Tensor, "row d"]) -> Cells:
+        """Remembered where codes are: every pass over other predicates asks for them, and they are half as large."""
+        if (known := self.sorted.get(place(x))) is not None:
             return known
-        cells = cells_of(codes, self.maxima)
-        if self.coder.remembers(codes):
-            self.sorted[id(codes)] = cells
+        cells = cells_of(self.coder.codes(x), self.maxima)
+        if place(x) in self.coder.known:
+            self.sorted[place(x)] = cells
         return cells
 
     def together(self, predicates: int, rows: int) -> int:

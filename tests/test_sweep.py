@@ -94,9 +94,8 @@ def test_packs_grow_with_the_runs_of_each_process(task, tmp_path):
     def sizes(jobs):
         return [len(pack.specs) for pack in sweep.packs(asked, tmp_path, jobs=jobs)]
 
-    assert (
-        sizes(None) == sizes(50) == [8] * 25
-    )  # on a cluster nobody knows how many, and here everyone has enough to do
+    # On a cluster nobody knows how many processes there are; of 50 each has enough to do.
+    assert sizes(None) == sizes(50) == [8] * 25
     assert sizes(4) == [13] * 15 + [5]
     assert sizes(1) == [24] * 8 + [8]  # more would gain nothing
 
