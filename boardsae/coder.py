@@ -29,7 +29,7 @@ class Checked:
 
     def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
         self.coder, self.d = coder, x.shape[1]
-        self.known: dict[tuple[int, int], Codes] = {}
+        self.known: dict[tuple[int, int], tuple[Tensor, Codes]] = {}  # with the rows: their place stays theirs
         self.room = REMEMBERED
         some = x[:: max(1, len(x) // 256)][:256]
         together = self.encode(some)
@@ -57,18 +57,18 @@ class Checked:
     def codes(self, x: Tensor) -> Codes:
         """What encode gives, remembered: a score reads the same rows many times."""
         key = place(x)
-        if (known := self.known.get(key)) is not None:
-            return known
+        if key in self.known:
+            return self.known[key][1]
         codes = codes_of(self.encode(x).numpy())
         if len(codes.feature) < DENSE * len(x) * codes.features and codes.bytes < self.room:
             self.room -= codes.bytes
-            self.known[key] = codes
+            self.known[key] = x, codes
         return codes
 
     def encode_once(self, x: Tensor) -> Tensor:
         """The same as an array; of codes that are too many to be remembered it is made anew."""
         known = self.known.get(place(x))
-        return self.encode(x) if known is None else torch.from_numpy(known.dense())
+        return self.encode(x) if known is None else torch.from_numpy(known[1].dense())
 
     @torch.no_grad()
     def decode(self, f: Tensor, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Checked:
 
 
 def place(x: Tensor) -> tuple[int, int]:
-    """Which rows these are, among those that stay in memory while an SAE is scored."""
+    """Which rows these are, among those that are in memory."""
     return x.data_ptr(), len(x)
 
 
