@@ -64,12 +64,12 @@ def of_board(
     train, report = parts
     own = counts.of(board.columns)
     scores = paper.coverage(own, evidence.paper_denominator)
-    factor = len(board.columns) / evidence.paper_denominator
-    for name, choice, share in (
-        ("coverage_paper@1", scores.by_code, factor),
-        ("coverage_text@1", scores.by_text, 1.0),
+    occurring = (own.positives > 0).sum()
+    for name, choice, divisor in (
+        ("coverage_paper@1", scores.by_code, evidence.paper_denominator),
+        ("coverage_text@1", scores.by_text, len(board.columns)),
     ):
-        table = detected(features, choice, train, board.columns)
+        table, share = detected(features, choice, train, board.columns), occurring / divisor
         metrics[name] = summed(table, lambda s, share=share: share * supervised.coverage(s), "train")
     rebuilt = reconstruction(features, own, board, report)
     tables["paper_rebuilt"] = by_games(rebuilt, report)
@@ -93,9 +93,11 @@ def of_strategy(
         found.append(detected(features, choice, train, concept.columns))
         rebuilt.append(by_games(reconstruction(features, own, concept, report), report))
     ends = np.cumsum([table.shape[1] for table in found])[:-1]
+    occurring = [(table[:, :, 2].sum(0) > 0).mean() for table in found]
 
     def mean_of_concepts(sums: np.ndarray) -> np.ndarray:
-        return np.mean([supervised.coverage(each) for each in np.split(sums, ends, axis=-2)], axis=0)
+        parts = zip(occurring, np.split(sums, ends, axis=-2), strict=True)
+        return np.mean([share * supervised.coverage(each) for share, each in parts], axis=0)
 
     tables["strategy_rebuilt"] = np.stack(rebuilt, axis=1)
     metrics["strategy_coverage_paper@1"] = summed(np.concatenate(found, axis=1), mean_of_concepts, "train")

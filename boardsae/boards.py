@@ -1,15 +1,15 @@
 """Which squares are found by whom: the F1 of every square's predicates, drawn on the board."""
 
 import math
-import re
 from collections.abc import Sequence
+from itertools import compress
 from statistics import fmean
 from typing import Any
 
 from boardsae.entries import Entry
 from boardsae.leaderboard import Board
 from boardsae.looks import by_family, figure
-from boardsae.records import Run
+from boardsae.records import Run, by_square, on_board
 
 BOARD_AT = 20.0  # L0 near which the runs on the boards were picked
 FOUND = 0.8  # F1 of a predicate that counts as found
@@ -86,14 +86,6 @@ def nearest(board: Board, entry: Entry) -> list[Run]:
 
 def squares(run: Run) -> dict[str, float]:
     """The mean F1 of every square's predicates of what stands there, the ones that coverage is about."""
-    from boardsae.evidence import BOARD
-
-    predicates = run.record.get("predicates", ())
-    there = {predicate["group"] for predicate in predicates}
-    groups = next((groups for groups in reversed(BOARD.values()) if there.issuperset(groups)), ())
-    held: dict[str, list[float]] = {}
-    for predicate in predicates:
-        square = re.search(r"\b[a-h][1-8]\b", predicate["name"])
-        if square and predicate["f1"] is not None and predicate["group"] in groups:
-            held.setdefault(square[0], []).append(predicate["f1"])
-    return {square: sum(values) / len(values) for square, values in held.items()}
+    if "predicates" not in run.record:
+        return {}
+    return by_square(compress(run.record["predicates"], on_board(run.record)), "f1")

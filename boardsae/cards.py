@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from boardsae.coder import Checked, slices
-from boardsae.evidence import Evidence, Part, family
+from boardsae.evidence import Evidence, Part
 from boardsae.features import Features
 from boardsae.metrics import bootstrap
 from boardsae.metrics.counting import LEVELS
@@ -30,10 +30,6 @@ EXAMPLES = 6  # positions drawn of each feature
 ABLATED = 16  # positions that it is taken out of
 CHANGES = 6  # moves whose chance changes most
 BINS = 20
-MAPS = {  # what the heat maps of a board are about: title and group of predicates
-    "othello": (("mine", "mine"), ("theirs", "theirs"), ("empty", "empty"), ("just played", "last_move")),
-    "chess": (("mine", "mine"), ("theirs", "theirs"), ("empty", "empty"), ("just moved to", "moved_to")),
-}
 
 
 class Estimate(NamedTuple):
@@ -212,7 +208,7 @@ def likelier(
     weights = weights / np.maximum(weights.sum(0), 1e-12)
     silent = weights.sum(0) == 0
     made = []
-    for title, group in MAPS[family(evidence.opened.dataset.game.name)]:
+    for title, group in evidence.opened.dataset.game.maps.items():
         held = evidence.report.truth[:, evidence.members(group)].astype(np.float32)
         made.append(((title, group), np.where(silent[:, None], 0, weights.T @ held - held.mean(0))))
     return made
@@ -241,10 +237,8 @@ def example(evidence: Evidence, row: int, activation: float) -> Example:
     game, ply = report.rows[row].tolist()
     state = play_all(dataset.game, report.moves[game, :ply])[-1]
     number = int(np.flatnonzero(dataset.split == SPLITS.index("report"))[game])
-    first, second = ("white", "black") if family(dataset.game.name) == "chess" else ("black", "white")
-    moves_first = report.truth[row, evidence.members(f"{first}_to_move")[0]]
     picture = dataset.game.picture(state)._replace(hints=())
-    return Example(activation, number, ply, first if moves_first else second, picture)
+    return Example(activation, number, ply, dataset.game.to_move(state), picture)
 
 
 def histogram(f: Float[np.ndarray, " row"], holds: Bool[np.ndarray, " row"]) -> Histogram:

@@ -29,7 +29,9 @@ class Checked:
 
     def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
         self.coder, self.d = coder, x.shape[1]
-        self.known: dict[tuple[int, int], tuple[Tensor, Codes]] = {}  # with the rows: their place stays theirs
+        self.known: dict[
+            tuple[int, int], tuple[Tensor, Codes]
+        ] = {}  # with the rows: their place stays theirs
         self.room = REMEMBERED
         some = x[:: max(1, len(x) // 256)][:256]
         together = self.encode(some)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boardsae import entries, records, targets
+from boardsae import Broken, entries, records, targets
 from boardsae.files import read_json
 from boardsae.frontier import Point, read_at, t95
 from boardsae.metrics import METRICS, bootstrap, chance, functional, supervised, unsupervised
@@ -111,20 +111,13 @@ def pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Verdict:
 def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
     """The metric of every resample of games, from the counts that lie beside the record."""
     if metric == "cov_x@1":
-        known = [i for i, p in enumerate(record["predicates"]) if p["null"] is not None]
-        null, ceiling = (
-            np.array([record["predicates"][i][name] for i in known]) for name in ("null", "ceiling")
-        )
+        known = [record["predicates"][i] for i in np.flatnonzero(records.on_board(record))]
+        null, ceiling = (np.array([each[name] for each in known]) for name in ("null", "ceiling"))
         moments = counts_of(record["folder"], "board_phi")["board_phi"]
         return bootstrap.draws(moments, lambda sums: chance.share(chance.phi(sums), null, ceiling))
     tables = counts_of(record["folder"])
     if metric in ("coverage@1", "found@1"):
-        names = (
-            {"mine", "theirs"}
-            if any(p["group"] == "mine_paper" for p in record["predicates"])
-            else {"piece_paper"}
-        )
-        board = np.array([p["group"] in names for p in record["predicates"]])
+        board = records.on_board(record)
         counted = board & supervised.common(tables["detected"].sum(0)[:, 2], record["rows"])
         score = supervised.coverage if metric == "coverage@1" else supervised.found
         return bootstrap.draws(tables["detected"][:, counted], score)
@@ -135,6 +128,11 @@ def drawn(record: dict[str, Any], metric: str) -> np.ndarray:
         return bootstrap.draws(tables["strategy_rebuilt"], supervised.coverage)
     for family, name in ((unsupervised, "unsupervised"), (functional, "functional")):
         if name in tables and metric in family.scores(np.ones(len(family.NAMES))):
+            if tables[name].shape[1] != len(family.NAMES):
+                path = record["folder"]
+                raise Broken(
+                    f"{path / 'counts.npz'} is of an earlier version; boardsae score --force {path} makes it again"
+                )
             return family.scores(bootstrap.draws(tables[name], lambda sums: sums))[metric]
     raise ValueError(
         f"{metric} has no counts by game, so that two runs cannot be compared in it; compare folders of seeds"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 import games
@@ -46,6 +46,11 @@ class Part(NamedTuple):
     @property
     def ply(self) -> np.ndarray:
         return self.rows[:, 1]
+
+    @property
+    def later(self) -> Bool[Tensor, " row"]:
+        """Which rows are not of a first ply."""
+        return torch.from_numpy(self.ply > 1)
 
     @property
     def games(self) -> int:
@@ -164,6 +169,16 @@ class Evidence:
     def mean(self) -> Float[Tensor, " d"]:
         return self.train.x.mean(0)
 
+    @cached_property
+    def mean_later(self) -> Float[Tensor, " d"]:
+        """Without the first plies."""
+        return self.train.x[self.train.later].mean(0)
+
+    @cached_property
+    def mean_everywhere(self) -> Float[Tensor, " d"]:
+        """Over all tokens of training games, scored or not."""
+        return self.everywhere(self.train, self.train.games).x.mean(0)
+
     def exchanged(self, split: str, seed: int) -> np.ndarray:
         """For every row a row of another game, as `chance.exchanged` finds it; found once for all SAEs."""
         if (split, seed) not in self._exchanged:
@@ -178,7 +193,7 @@ class Evidence:
     @cached_property
     def board(self) -> np.ndarray:
         """The predicates that the headline is about: whose disc or piece stands where."""
-        return self.members(*BOARD[family(self.opened.dataset.game.name)])
+        return self.members(*self.opened.dataset.game.board)
 
     @cached_property
     def paper_board(self) -> np.ndarray:
@@ -231,9 +246,8 @@ def as_wide(values: Tensor, width: int) -> Tensor:
 
 
 def family(name: str) -> str:
-    """Chess speaks of pieces; all others, games of plug-ins too, of mine and theirs."""
+    """Which of its games the paper would have it be; it has nothing on those of plug-ins."""
     return "chess" if name.startswith("chess") else "othello"
 
 
-BOARD = {"othello": ("mine", "theirs"), "chess": ("piece_paper",)}
 PAPER_BOARD = {"othello": ("mine_paper", "theirs_paper"), "chess": ("piece_paper",)}

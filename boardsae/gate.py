@@ -30,13 +30,6 @@ from games.core import Game, Transcripts, predicates
 GAMES = {"train": 2000, "select": 500, "report": 1000}
 ENOUGH = 50  # positives and negatives that a predicate needs to be probed
 BARS = {"top1_legal": 0.995, "legal_mass": 0.98, "board_accuracy": 0.97}
-FRAMES = (  # groups that say what stands on a square; of a game with several such, any that is read best
-    {"pieces": ("piece", "empty")},
-    {  # who owns a disc: as seen by the player to move, or by the parity of the ply as in the 2024 paper's code
-        "player to move": ("mine", "theirs", "empty"),
-        "parity of the ply": ("mine_paper", "theirs_paper", "empty"),
-    },
-)
 PROBED = 2e8  # rows * predicates of the training games, at most: a game of long games and many predicates has fewer
 
 
@@ -158,7 +151,7 @@ def probe(
         if held.any():
             groups[group] = {name: values[held].nanmean().item() for name, values in scores.items()}
             groups[group]["predicates"] = int(held.sum())
-    accuracies = {name: board_accuracy(game, name, select, y["select"]) for name in frames(game)}
+    accuracies = {name: board_accuracy(game, name, select, y["select"]) for name in game.frames}
     frame = max(accuracies, key=lambda name: accuracies[name])
     found = {name: board_accuracy(game, name, report, y["report"]) for name in accuracies}
     return {
@@ -175,18 +168,12 @@ def enough(y: Bool[Tensor, "row predicate"]) -> Bool[Tensor, " predicate"]:
     return (held >= ENOUGH) & (len(y) - held >= ENOUGH)
 
 
-def frames(game: Game) -> dict[str, tuple[str, ...]]:
-    """The ways to say what stands on a square of this game."""
-    groups = {predicate.group for predicate in predicates(game)}
-    return next(known for known in FRAMES if all(groups.issuperset(kinds) for kinds in known.values()))
-
-
 def board_accuracy(
     game: Game, frame: str, scores: Float[Tensor, "row predicate"], y: Bool[Tensor, "row predicate"]
 ) -> float:
     """The share of squares whose state has the highest of its probes' scores: mine, theirs or empty, or the piece."""
     groups = np.array([predicate.group for predicate in predicates(game)])
-    columns = np.concatenate([np.flatnonzero(groups == kind) for kind in frames(game)[frame]])
+    columns = np.concatenate([np.flatnonzero(groups == kind) for kind in game.frames[frame]])
     places = torch.from_numpy(columns.reshape(-1, game.size**2))
     said, true = (each[:, places].max(1).indices for each in (scores, y))  # argmax takes ten times as long
     return (said == true).float().mean().item()

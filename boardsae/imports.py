@@ -59,7 +59,9 @@ def measure(found: Foreign, evidence: Evidence) -> dict[str, Any]:
     for some in slices(len(part.x)):
         x = part.x[some]
         f = coder.encode(x)
-        sums.append(unsupervised.by_game(x, f, coder.decode(f, x), evidence.mean).sum(0))
+        later = part.later[some]
+        rows = unsupervised.by_game(x, f, coder.decode(f, x), evidence.mean, later, evidence.mean_later)
+        sums.append(rows.sum(0))
     scores = unsupervised.scores(np.asarray(torch.stack(sums).sum(0)))
     names = ("l0", "explained_variance")
     return {name: round(float(scores[f"{name}@1"]), 4) for name in names} | {

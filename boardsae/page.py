@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from boardsae import charts, files
 from boardsae.cards import Card, Effect, Estimate
 from boardsae.metrics import METRICS
-from boardsae.report import Report, board_groups, squares, values
+from boardsae.records import by_square
+from boardsae.report import Report, values
 from games import draw
 from games.core import Game
 
@@ -69,7 +70,6 @@ def html(reports: Sequence[Report]) -> str:
         "ARROWS": ARROWS,
         "HEADLINE": HEADLINE,
         "identity": identity,
-        "groups": board_groups,
         "strip": drawn(strip),
         "frontiers": lambda: [(title, Markup(chart)) for title, chart in frontiers(reports)],
         "found": drawn(found_board),
@@ -83,7 +83,7 @@ def html(reports: Sequence[Report]) -> str:
     }
     columns = list(columns_of(reports))
     return pages.get_template("page.html").render(
-        reports=reports, columns=columns, rows=list(rows(reports)), headline=board_groups(reports[0].game)
+        reports=reports, columns=columns, rows=list(rows(reports)), headline=reports[0].game.board
     )
 
 
@@ -155,10 +155,10 @@ def frontiers(reports: Sequence[Report]) -> Iterator[tuple[str, str]]:
 
 
 def found_board(report: Report, groups: Sequence[str], score: str) -> str:
-    by_square = squares(report.record, groups, score)
+    of_groups = [each for each in report.record["predicates"] if each["group"] in groups]
     whose = "the best feature" if score == "f1" else "a linear probe"
     title = f"F1 of {whose} for {' and '.join(groups)} at every square"
-    return charts.found_board(by_square, *shape(report.game), title)
+    return charts.found_board(by_square(of_groups, score), *shape(report.game), title)
 
 
 # Charts of a card.

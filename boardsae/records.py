@@ -6,8 +6,9 @@ results/<task>/controls/scores.json holds the records of a task's controls, resu
 """
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from games.core import no_such
 SCHEMA = 1
 CONTROLS = "controls"  # the folder of a task's controls
 MATCHING = "matching.csv"
+SQUARE = re.compile(r"\b[a-h][1-8]\b")  # in the name of a predicate
 ALIKE = "seed_similarity@1"  # the metric that it gives a run
 
 
@@ -113,6 +115,20 @@ def run_of(path: Path, record: dict[str, Any]) -> Run:
     spec = record["subject"] | (read_json(path / "spec.json") if (path / "spec.json").exists() else {})
     trained = read_json(path / "boardsae.json") if (path / "boardsae.json").exists() else {}
     return Run(path, spec, record, int(trained.get("trials") or 1))
+
+
+def on_board(record: dict[str, Any]) -> np.ndarray:
+    """Which predicates the headline is about: whose disc or piece stands where, of which a null is measured."""
+    return np.array([each["null"] is not None for each in record["predicates"]])
+
+
+def by_square(predicates: Iterable[dict[str, Any]], score: str) -> dict[str, float]:
+    """The mean of a score over the predicates of each square."""
+    held: dict[str, list[float]] = {}
+    for each in predicates:
+        if (square := SQUARE.search(each["name"])) and each[score] is not None:
+            held.setdefault(square[0], []).append(each[score])
+    return {square: fmean(some) for square, some in held.items()}
 
 
 def counts_of(path: Path, *names: str) -> dict[str, np.ndarray]:

@@ -1,14 +1,11 @@
 """The facts of a report: an SAE's record, what it is read beside, what its best features do. Nothing is drawn here."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from boardsae import DEFAULT_TASK, Broken, entries, records, scoring, targets, tasks
 from boardsae.cards import Card, cards
-from boardsae.evidence import BOARD, family
 from boardsae.progress import progress, say
 from boardsae.records import Found
 from boardsae.saes import VARIANTS
@@ -142,18 +139,3 @@ def neighbours(found: Found, root: Path, folder: Path | None, own: Neighbour) ->
 def values(record: dict[str, Any]) -> dict[str, float]:
     """Every metric that has a value."""
     return {name: cell["value"] for name, cell in record["metrics"].items() if cell["value"] is not None}
-
-
-def board_groups(game: Game) -> tuple[str, ...]:
-    """The groups of predicates that the headline is about."""
-    return BOARD[family(game.name)]
-
-
-def squares(record: dict[str, Any], groups: Sequence[str], score: str) -> dict[str, float]:
-    """The mean of a score over the predicates of some groups at each square."""
-    held: dict[str, list[float]] = {}
-    for predicate in record["predicates"]:
-        if predicate["group"] in groups and predicate[score] is not None:
-            (square,) = re.findall(r"\b[a-h][1-8]\b", predicate["name"])
-            held.setdefault(square, []).append(predicate[score])
-    return {square: fmean(some) for square, some in held.items()}

@@ -91,7 +91,9 @@ class Scorer:
             f = coder.encode_once(x)
             x_hat = coder.decode(f, x) if subject.decodes else torch.zeros_like(x)
             fired += (f != 0).sum(0).numpy()
-            rows.append(unsupervised.by_game(x, f, x_hat, evidence.mean).numpy())
+            later = report.later[some]
+            sums = unsupervised.by_game(x, f, x_hat, evidence.mean, later, evidence.mean_later)
+            rows.append(sums.numpy())
         tables["fired"] = fired
         tables["unsupervised"] = np.add.reduceat(np.concatenate(rows), report.starts, axis=0)
         record["density"] = unsupervised.density(fired, len(report.x))
@@ -133,7 +135,9 @@ class Scorer:
             x, spliced = (some.placed(values[at], games, width) for values in (everywhere.x, x_hat))
             known = None if self._known is None else self._known[first : first + games]
             found.append(
-                functional.by_game(evidence.model, evidence.layer, batch, x, spliced, evidence.mean, known)
+                functional.by_game(
+                    evidence.model, evidence.layer, batch, x, spliced, evidence.mean_everywhere, known
+                )
             )
             first += games
         table = torch.cat(found)

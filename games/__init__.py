@@ -69,7 +69,16 @@ def load(name: str) -> Game:
         asked = [*Game.__annotations__, *(word for word in vars(Game) if not word.startswith("_"))]
         lacking = ", ".join(word for word in asked if not hasattr(game, word))
         raise ValueError(f"expected {name} to be a game, got {type(game).__name__} without {lacking}")
+    check_groups(game)
     return game
+
+
+def check_groups(game: Game) -> None:
+    """Whether the groups that a game says its board is are among its predicates."""
+    groups = {plane.group or plane.name for plane in game.planes}
+    named = (*game.board, *game.maps.values(), *(group for frame in game.frames.values() for group in frame))
+    if missing := [group for group in named if group not in groups]:
+        raise ValueError(f"{game.name}: {no_such('group of predicates', missing[0], groups)}")
 
 
 class Facts:

@@ -1,6 +1,6 @@
 """What every game answers: its rules one position at a time, its transcripts and its truth by the array."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -77,6 +77,13 @@ class Game(Protocol):
     moves: tuple[str, ...]  # move id -> text; id 0 is no move: the start of a game and its padding
     max_plies: int
     default_policy: str
+    board: tuple[
+        str, ...
+    ]  # groups of predicates: whose disc or piece stands where, which headline scores are about
+    frames: Mapping[
+        str, tuple[str, ...]
+    ]  # ways to say what is on a square: by name, groups of which one holds there
+    maps: Mapping[str, str]  # drawn for a feature: by title, a group of a predicate a square
 
     @property
     def planes(self) -> tuple[Plane, ...]:
@@ -101,6 +108,10 @@ class Game(Protocol):
         ...
 
     def picture(self, state: Any) -> Picture: ...
+    def to_move(self, state: Any) -> str:
+        """Who is to move, in a word."""
+        ...
+
     def policy(self, text: str) -> Policy: ...
     def probabilities(self, state: Any, style: Style) -> list[float]:
         """The chance of each move of `legal(state)`, in order."""

@@ -5,7 +5,7 @@ of these methods, and tests hold it against this one.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,11 @@ UNIFORM = Policy("uniform", (Style(),))
 
 
 class Plain:
-    """The base of a game that gives name, size, moves, max_plies and planes, and start, legal, play, truth, picture."""
+    """The base of a game that gives name, size, moves, max_plies and planes, and start, legal, play, truth, picture.
+
+    Its planes are expected to have "mine", "theirs" and "empty", each of a predicate a square; or else it says what
+    `board`, `frames` and `maps` are.
+    """
 
     name: str
     size: int
@@ -27,6 +31,9 @@ class Plain:
     planes: tuple[Plane, ...]
     version = 1
     default_policy = "uniform"
+    board: tuple[str, ...] = ("mine", "theirs")
+    frames: Mapping[str, tuple[str, ...]] = {"player to move": ("mine", "theirs", "empty")}
+    maps: Mapping[str, str] = {group: group for group in ("mine", "theirs", "empty")}
 
     def start(self) -> Any:
         raise NotImplementedError
@@ -42,6 +49,9 @@ class Plain:
 
     def picture(self, state: Any) -> Picture:
         raise NotImplementedError
+
+    def to_move(self, state: Any) -> str:
+        return "somebody"
 
     def written(self, state: Any, move: int) -> str:
         return self.moves[move]

@@ -30,7 +30,7 @@ def record_of(variant, l0, seed, **changes):
         "ce_increase@1": cell(1 / l0 / value),
     }
     predicates = [
-        {"name": f"{square} is {group}", "group": group, "f1": min(1.0, value + 0.01 * at), "phi": 0.2}
+        {"name": f"{square} is {group}", "group": group, "f1": min(1.0, value + 0.01 * at), "null": 0.1}
         for group in ("mine", "theirs")
         for at, square in enumerate(SQUARES)
     ]

@@ -128,12 +128,12 @@ def test_the_line_of_means_has_no_jump_where_a_seed_ends(tmp_path):
 def test_squares_count_what_stands_there_and_skip_what_was_not_measured(tmp_path):
     record = record_of("topk", 8.0, 0)
     record["predicates"] = [
-        {"name": "a1 is mine", "group": "mine", "f1": 0.2},
-        {"name": "a1 is theirs", "group": "theirs", "f1": 0.6},
-        {"name": "a1 is empty", "group": "empty", "f1": 1.0},
-        {"name": "b1 is mine", "group": "mine", "f1": None},
-        {"name": "a1 is legal", "group": "legal", "f1": 0.9},
-        {"name": "black is to move", "group": "black_to_move", "f1": 0.9},
+        {"name": "a1 is mine", "f1": 0.2, "null": 0.1},
+        {"name": "a1 is theirs", "f1": 0.6, "null": 0.0},
+        {"name": "a1 is empty", "f1": 1.0, "null": None},
+        {"name": "b1 is mine", "f1": None, "null": 0.1},
+        {"name": "a1 is legal", "f1": 0.9, "null": None},
+        {"name": "black is to move", "f1": 0.9, "null": None},
     ]
     write_run(tmp_path, "topk", 8.0, 0, record=record)
     (run,) = records.find(tmp_path).runs
@@ -143,10 +143,10 @@ def test_squares_count_what_stands_there_and_skip_what_was_not_measured(tmp_path
 def test_squares_of_chess_are_those_of_its_pieces(tmp_path):
     record = record_of("topk", 8.0, 0)
     record["predicates"] = [
-        {"name": "a1 is mine", "group": "mine", "f1": 0.9},
-        {"name": "a1 is theirs", "group": "theirs", "f1": 0.9},
-        {"name": "white pawn on e4 (paper)", "group": "piece_paper", "f1": 0.2},
-        {"name": "black rook on e4 (paper)", "group": "piece_paper", "f1": 0.4},
+        {"name": "a1 is mine", "f1": 0.9, "null": None},
+        {"name": "a1 is theirs", "f1": 0.9, "null": None},
+        {"name": "white pawn on e4 (paper)", "f1": 0.2, "null": 0.1},
+        {"name": "black rook on e4 (paper)", "f1": 0.4, "null": 0.1},
     ]
     write_run(tmp_path, "topk", 8.0, 0, record=record)
     (run,) = records.find(tmp_path).runs

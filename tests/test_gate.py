@@ -161,7 +161,7 @@ def test_board_accuracy_counts_squares():
     always_empty = torch.tensor([group == "empty" for group in groups]).float().expand(len(y), -1)
     empty = y[:, torch.tensor([group == "empty" for group in groups])].float().mean().item()
     assert gate.board_accuracy(game, "player to move", always_empty, y) == pytest.approx(empty)
-    assert [*gate.frames(games.load("chess"))] == ["pieces"]
+    assert [*games.load("chess").frames] == ["pieces"]
 
 
 def test_the_gate_of_a_small_model(tmp_path, monkeypatch):

@@ -101,20 +101,21 @@ def test_the_game_plays_by_its_rules():
     rows = games.rows(moves)
     truth = games.truth(games.Transcripts("four6", moves), rows)
     names = [predicate.name for predicate in games.predicates(four)]
-    assert truth.shape == (len(rows), 36 + 36 + 6 + 1)
+    assert truth.shape == (len(rows), 36 + 36 + 36 + 6 + 1)
     start = rows[:, 1] == 0
     assert not truth[start, :72].any()
-    assert truth[start, 72:78].all()
+    assert truth[start, 72:114].all()
     discs = truth[:, :72].sum(1)
     assert np.array_equal(discs, rows[:, 1])
+    assert np.array_equal(truth[:, 72:108].sum(1), 36 - discs)
     won = four.start()
     for column in (1, 2, 1, 2, 1, 2, 1):  # x stacks four on column a
         assert four.legal(won)
         won = four.play(won, column)
     assert four.legal(won) == []
-    assert names[72] == "column a is open"
+    assert names[108] == "column a is open"
     legal = four.legal_moves(moves, rows)
-    assert np.array_equal(legal[:, 1:], truth[:, 72:78])
+    assert np.array_equal(legal[:, 1:], truth[:, 108:114])
 
 
 def test_files_are_read_by_the_command_and_by_what_it_starts(tmp_path):

@@ -8,7 +8,7 @@ from made_records import write
 from made_task import opened
 from typer.testing import CliRunner
 
-from boardsae import Broken, report, tasks, train_sae
+from boardsae import Broken, records, report, tasks, train_sae
 from boardsae.cli import app
 from boardsae.runs import Spec, path_of
 
@@ -126,11 +126,15 @@ def test_the_folder_of_results_is_the_one_above_the_task():
 
 
 def test_squares_are_means_of_their_predicates():
-    held = [("a1 is mine", "mine", 0.5), ("a1 is theirs", "theirs", 0.7), ("b1 is mine", "mine", 0.2)]
-    held += [("c1 is mine", "mine", None), ("a1 is legal", "legal", 1.0)]
-    record = {"predicates": [{"name": name, "group": group, "f1": f1} for name, group, f1 in held]}
-    assert report.squares(record, ["mine"], "f1") == {"a1": 0.5, "b1": 0.2}
-    assert report.squares(record, ["mine", "theirs"], "f1") == {"a1": pytest.approx(0.6), "b1": 0.2}
+    held = [
+        ("a1 is mine", 0.5),
+        ("a1 is theirs", 0.7),
+        ("b1 is mine", 0.2),
+        ("c1 is mine", None),
+        ("over", 1.0),
+    ]
+    predicates = [{"name": name, "f1": f1} for name, f1 in held]
+    assert records.by_square(predicates, "f1") == {"a1": pytest.approx(0.6), "b1": 0.2}
 
 
 def test_the_command_writes_a_page_once(root):

@@ -1,6 +1,6 @@
 """Chess as a `games.core.Game`, in two notations: a token per ply, or the characters of its PGN."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,14 @@ class Chess:
     size = 8
     moves = rules.UCI
     default_policy = "mixture"
+    board: tuple[str, ...] = ("piece_paper",)
+    frames: Mapping[str, tuple[str, ...]] = {"pieces": ("piece", "empty")}
+    maps: Mapping[str, str] = {
+        "mine": "mine",
+        "theirs": "theirs",
+        "empty": "empty",
+        "just moved to": "moved_to",
+    }
 
     def __init__(self, name: str, max_plies: int | None = None):
         self.name = name
@@ -61,6 +69,9 @@ class Chess:
         """In algebraic notation, numbered where White moves."""
         number = f"{state.ply // 2 + 1}." if state.white else ""
         return number + rules.san(state, move)
+
+    def to_move(self, state: State) -> str:
+        return "white" if state.white else "black"
 
     def policy(self, text: str) -> Policy:
         return policies.policy(text)

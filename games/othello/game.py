@@ -1,35 +1,38 @@
 """Othello on 8x8 and 6x6 boards: the rules, and kernels for whole arrays of games."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8, UInt64
 
-from games.core import Plane, Policy, Style, no_such, square_names
+from games.core import Policy, square_names
 from games.draw import Picture
 from games.othello import predicates, rules
 from games.othello.rules import State
+from games.plain import Plain
 
 Moves = UInt8[np.ndarray, "game ply"]
 
 
-UNIFORM = Policy("uniform", (Style(),))
-
-
-class Othello:
-    version = 1
-    default_policy = "uniform"
+class Othello(Plain):
+    frames: Mapping[str, tuple[str, ...]] = {  # the latter as in the 2024 paper's code
+        "player to move": ("mine", "theirs", "empty"),
+        "parity of the ply": ("mine_paper", "theirs_paper", "empty"),
+    }
+    maps: Mapping[str, str] = {
+        "mine": "mine",
+        "theirs": "theirs",
+        "empty": "empty",
+        "just played": "last_move",
+    }
 
     def __init__(self, name: str, size: int):
         self.name, self.size = name, size
         self.max_plies = size * size - 4
         names = square_names(size)
         self.moves = ("start", *(names[s] for s in rules.move_squares(size)[1:]))
-
-    @property
-    def planes(self) -> tuple[Plane, ...]:
-        return predicates.planes(self.size)
+        self.planes = predicates.planes(size)
 
     def start(self) -> State:
         return rules.start(self.size)
@@ -50,18 +53,8 @@ class Othello:
             self.size, state.board, last=last, hints=tuple(self.moves[m] for m in self.legal(state))
         )
 
-    def written(self, state: State, move: int) -> str:
-        return self.moves[move]
-
-    def policy(self, text: str) -> Policy:
-        if text != UNIFORM.name:
-            raise ValueError(no_such("policy", text, [UNIFORM.name]))
-        return UNIFORM
-
-    def probabilities(self, state: State, style: Style) -> list[float]:
-        """Uniform whatever the style: no Othello policy prefers a move."""
-        moves = len(self.legal(state))
-        return [1 / moves] * moves
+    def to_move(self, state: State) -> str:
+        return "black" if state.black else "white"
 
     def generate(
         self, seed: int, first: int, games: int, policy: Policy
@@ -87,10 +80,6 @@ class Othello:
         keys = np.zeros(len(moves), np.uint64)
         kernels.keys(moves, self.images, keys)
         return keys
-
-    def notation(self, moves: Moves) -> dict[str, np.ndarray]:
-        """Nothing: a move is its token."""
-        return {}
 
     def words(
         self, moves: Moves, rows: Int[np.ndarray, "row 2"], planes: Sequence[str]
