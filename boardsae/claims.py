@@ -64,14 +64,16 @@ def verdicts(found: Found, claim: Claim) -> list[Verdict]:
 
 
 def entry_of(known: Sequence[Entry], group: Group) -> Entry | None:
-    """The entry of a group; of several the one with most runs."""
-    mine = [
-        entry
-        for entry in known
-        if entry.variant == group.variant
-        and all(settings(entry.runs[0]).get(name) == value for name, value in group.settings.items())
-    ]
-    return max(mine, key=lambda entry: len(entry.runs), default=None)
+    """The entry of a group; of several the usual one, which stands first."""
+    return next(
+        (
+            entry
+            for entry in known
+            if entry.variant == group.variant
+            and all(settings(entry.runs[0]).get(name) == value for name, value in group.settings.items())
+        ),
+        None,
+    )
 
 
 def measured(claim: Claim, metric: str, ours: Entry, theirs: Entry, over: str) -> Verdict:

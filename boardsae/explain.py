@@ -27,6 +27,7 @@ def variant(name: str) -> Iterator[str]:
     needs = {
         "grad": "the gradient of the model's loss",
         "tail": "the rest of the model",
+        "later": "a block between its layer and the last",
         "truth": "the truth",
     }
     if found.needs:

@@ -10,7 +10,8 @@ from games.core import no_such
 
 def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequence[float]]:
     """Sparsities for every variant that has one: those that count features take `ks`, the others the coefficients of
-    their name. Dictionaries without a sparsity are controls, which every score is read beside anyway.
+    their name; one that is given none is left out. Dictionaries without a sparsity are controls, which every score is
+    read beside anyway.
     """
     lacking = {name for name, variant in VARIANTS.items() if variant.sparsity not in ("k", None)} - set(
         coefficients
@@ -20,7 +21,7 @@ def zoo(ks: Sequence[int], **coefficients: Sequence[float]) -> dict[str, Sequenc
             f"expected coefficients for every variant with a penalty, got none for {sorted(lacking)}"
         )
     sparse = [name for name, variant in VARIANTS.items() if variant.sparsity]
-    return {name: coefficients.get(name, ks) for name in sparse}
+    return {name: values for name in sparse if (values := coefficients.get(name, ks))}
 
 
 def further(sparsities: Mapping[str, Sequence[float]], **values: float) -> dict[str, Sequence[float]]:

@@ -101,15 +101,22 @@ def missing(shown: Board) -> Table | None:
     """Variants of the zoo that have fewer runs than a published table needs, and the command that makes them.
 
     Whoever asks for some variants learns only which of these have no runs at all. Dictionaries without a sparsity
-    are in no sweep: they stand among the controls.
+    are in no sweep: they stand among the controls. Nor is what the task's layer has no place for.
     """
+    from boardsae import gpt, models, tasks
     from boardsae.saes import VARIANTS
 
-    swept = [name for name, variant in VARIANTS.items() if variant.sparsity]
+    task = tasks.TASKS.get(shown.task)
+    later = task is None or tasks.has_later(task.layer, gpt.shape_of(models.folder_of(task.model)))
+    swept = [
+        name
+        for name, variant in VARIANTS.items()
+        if variant.sparsity and (later or "later" not in variant.needs)
+    ]
     found = dict.fromkeys(shown.view.variants or swept, 0)
-    for entry in shown.entries:
+    for entry in reversed(shown.entries):  # of a variant's entries the usual one is the first
         if entry.variant in found and not all(run.control for run in entry.runs):
-            found[entry.variant] = max(found[entry.variant], len(entry.seeds()))
+            found[entry.variant] = len(entry.seeds())
     few = [f"{variant} has {seeds} of {SEEDS} seeds" for variant, seeds in found.items() if 0 < seeds < SEEDS]
     if shown.view.variants:
         few = []

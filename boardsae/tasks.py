@@ -169,6 +169,11 @@ def check_layer(layer: int, opened: Open) -> None:
         raise ValueError(f"expected a layer from 0 to {layers - 1}, those of {opened.task.name}, got {layer}")
 
 
+def has_later(layer: int, shape: gpt.Shape) -> bool:
+    """Whether a block lies between the layer and the last one."""
+    return layer + 2 < shape.layers
+
+
 def command(task: Task) -> str:
     policy = f" --policy {task.policy}" if task.policy else ""
     return f"boardsae generate-data {task.game}{policy} --games {task.games} --seed {task.seed} --out {task.data}"

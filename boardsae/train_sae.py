@@ -45,7 +45,8 @@ def feed_of(spec: Spec, task: tasks.Task) -> Feed:
     """Fine-tuned runs get whole games from the start: one stream to the end, and the rows are no others."""
     variant = saes.VARIANTS[spec.variant]
     layer = task.layer if spec.layer is None else spec.layer
-    needs = tuple(sorted({*variant.needs, *(["tail"] if spec.kl_finetune else [])} - {"truth"}))
+    asked = {*variant.needs, *(["tail"] if spec.kl_finetune else [])}
+    needs = tuple(sorted(asked & {"grad", "tail"}))
     return Feed(layer, spec.batch, needs, saes.RECIPES[spec.recipe].scaled, variant.site)
 
 
@@ -254,6 +255,8 @@ def train(
     where = device_of(device)
     results: dict[Path, str | None] = {}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
+    for spec, _ in asked:
+        check_layer(spec, opened)
     with ExitStack() as ours:
         for spec, folder in asked:
             ours.enter_context(alone_in(folder))
@@ -274,6 +277,16 @@ def train(
             )
             results |= train_pack(pack, stream, opened, trials)
     return results
+
+
+def check_layer(spec: Spec, opened: tasks.Open) -> None:
+    """Whether there are residual streams between the layer and the last, for a loss that is about them."""
+    layer, shape = feed_of(spec, opened.task).layer, opened.model.shape
+    if "later" in saes.VARIANTS[spec.variant].needs and not tasks.has_later(layer, shape):
+        raise ValueError(
+            f"expected a block between the layer and the last one for {spec.variant}, got layer {layer} of 0 to"
+            f" {shape.layers - 1}; give an earlier --layer, or train e2e"
+        )
 
 
 def train_pack(

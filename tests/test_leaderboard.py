@@ -188,6 +188,21 @@ def test_figures_in_words():
     assert words(Cell(None, reason="why")) == "-"
 
 
+def test_what_the_layer_has_no_place_for_is_not_missing(tmp_path):
+    write_run(tmp_path, "topk", 8.0, 0, record=record_of("topk", 8.0, 0, task="chess-v3"), task="chess-v3")
+    text = leaderboard.written(leaderboard.boards(tmp_path), "text")
+    assert "no e2e," in text
+    assert "e2e_ds" not in text
+
+
+def test_tuned_runs_do_not_stand_for_plain_ones(root):
+    shutil.rmtree(root / "othello6-v1" / "topk")
+    write_run(root, "topk", 8.0, 0)
+    for seed in range(3):
+        write_run(root, "topk", 8.0, seed, kl_finetune=0.1)
+    assert "topk has 1 of 3 seeds" in leaderboard.written(leaderboard.boards(root), "text")
+
+
 def test_the_screen_fits_a_terminal(root):
     shown = leaderboard.boards(root, headline=leaderboard.HEADLINE[: leaderboard.ON_SCREEN])
     assert max(map(len, leaderboard.written(shown, "text").splitlines())) <= 110
@@ -202,6 +217,7 @@ def test_variants_that_lack_runs_are_named_with_the_command(root):
     assert "no topk" not in text
     assert "boardsae sweep benchmarks/othello6_v1.py makes what is missing" in text
     assert "standard has" not in text
+    assert "e2e_ds" in text
     asked = leaderboard.boards(root, view=View(variants=("topk",)))
     assert "missing" not in leaderboard.written(asked, "text")
     asked = leaderboard.boards(root, view=View(variants=("topk", "gated")))

@@ -32,6 +32,15 @@ def test_the_penalty_is_continuous_where_p_changes(name):
         assert after == pytest.approx(before, rel=1e-5)
 
 
+def test_more_stairs_than_steps_keep_the_penalty_continuous():
+    annealer, f = made("p_anneal", updates=400).annealer, torch.rand(ROWS, FEATURES)
+    penalty = float(annealer.penalty(f))
+    for i in range(200):
+        annealer.follow(annealer.powers_of(f), i / 200)
+        assert float(annealer.penalty(f)) == pytest.approx(penalty, rel=1e-4)
+    assert annealer.p < 0.8
+
+
 def test_the_papers_staircase_ends_at_0_289():
     """The last of its places is the end of the run, which no step reaches."""
     annealer = made("p_anneal", recipe="paper-2024").annealer

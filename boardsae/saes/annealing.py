@@ -26,7 +26,8 @@ class Annealer(nn.Module):
         lambda <- lambda * mean(sum f^p) / mean(sum f^p')    over the last QUEUE steps, p' being the new power.
 
     The first place sets p = 1 again. In the paper's code the last place is the end of the run, so that p_end was never
-    trained and training ended at 0.289; under the common recipe the stairs end a tenth of the run earlier.
+    trained and training ended at 0.289; under the common recipe the stairs end a tenth of the run earlier. A step
+    takes one stair: with more updates than steps for them, p ends above p_end.
     """
 
     coefficient: Tensor
@@ -79,9 +80,9 @@ class Annealer(nn.Module):
 
     @torch.no_grad()
     def follow(self, seen: Float[Tensor, " power"], progress: float) -> None:
-        """Remembers the penalty of a step under this power and the next, and takes the stairs that are due."""
+        """Remembers the penalty of a step under this power and the next, and takes the stair that is due."""
         self.queue.copy_(torch.cat([self.queue[1:], seen.to(self.queue)[None]]))
-        while int(self.stage) < len(self.places) and progress >= self.places[int(self.stage)]:
+        if int(self.stage) < len(self.places) and progress >= self.places[int(self.stage)]:
             seen = self.queue.cpu().double().sum(0)
             if self.next_p != self.p and seen[1] > 0:
                 self.coefficient.mul_(seen[0] / seen[1])

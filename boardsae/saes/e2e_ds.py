@@ -1,5 +1,7 @@
 """End-to-end SAEs that must also lead to the same residual streams downstream (Braun et al. 2024)."""
 
+from typing import ClassVar
+
 import torch
 
 from boardsae.saes.base import Outcome, Recipe, Step
@@ -9,11 +11,13 @@ from boardsae.saes.e2e import E2E, kl
 class E2EDownstream(E2E):
     """loss = KL / 2 + l1 * mean sum_i f_i + downstream / P * sum_k mean ||x_k - x_hat_k||^2
 
-    over the P residual streams after later blocks, the last one excepted, as in the paper's code. Before the last
-    block P is 0 and the term vanishes. Deviation: distances are not divided by d but by the scale of the inputs.
+    over the P residual streams after later blocks, the last one excepted, as in the paper's code. A layer with no
+    block between it and the last is refused: P would be 0, and the loss that of e2e. Deviation: distances are not
+    divided by d but by the scale of the inputs.
     """
 
     name = "e2e_ds"
+    needs: ClassVar[tuple[str, ...]] = ("tail", "later")
 
     def __init__(
         self,
@@ -30,9 +34,11 @@ class E2EDownstream(E2E):
 
     def loss(self, step: Step) -> Outcome:
         f, x_hat, after, clean = self.spliced(step)
-        terms = {"kl": kl(clean.logits, after.logits) / 2, "l1": self.penalty(f, step.progress)}
         pairs = list(zip(clean.later, after.later, strict=True))[:-1]
-        if pairs:
-            errors = torch.stack([self.error(x, y, squared=True) for x, y in pairs])
-            terms["downstream"] = self.downstream * errors.mean()
+        errors = torch.stack([self.error(x, y, squared=True) for x, y in pairs])
+        terms = {
+            "kl": kl(clean.logits, after.logits) / 2,
+            "l1": self.penalty(f, step.progress),
+            "downstream": self.downstream * errors.mean(),
+        }
         return Outcome(terms, f, x_hat)
