@@ -107,16 +107,6 @@ def check_sizes(path: Path, config: Config, names: tuple[str, str], saved: Saved
             raise Broken(f"{path.name} says {name} {config[name]!r} and the weights say {size}")
 
 
-def expect(path: Path, config: Config, allowed: dict[str, tuple[Any, ...]]) -> None:
-    """Refuses an option that would change what the weights mean; the first value is the one of old files."""
-    for name, values in allowed.items():
-        if config.get(name, values[0]) not in values:
-            good = " or ".join(map(repr, dict.fromkeys(values)))
-            raise ValueError(
-                f"{path}: expected {name} to be {good}, got {config[name]!r}, which these formulas do not hold"
-            )
-
-
 def number(config: Config, name: str) -> float | None:
     value = config.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -163,8 +153,8 @@ def from_saelens(path: Path, config: Config, tensors: Tensors) -> Foreign:
     architecture = str(config.get("architecture", "standard"))
     if architecture not in ADDED:
         raise ValueError(no_such(f"architecture in {path}", architecture, ADDED))
-    expect(path, config, {"normalize_activations": ("none",), "reshape_activations": ("none",)})
-    expect(path, config, {"apply_b_dec_to_input": (True, False)})
+    weights.expect(path, config, {"normalize_activations": ("none",), "reshape_activations": ("none",)})
+    weights.expect(path, config, {"apply_b_dec_to_input": (True, False)})
     saved = Saved(architecture, tensors, config["k"] if architecture == "topk" else None)
     check_sizes(path, config, ("d_in", "d_sae"), saved)
     if not config.get("apply_b_dec_to_input", True):
@@ -179,7 +169,7 @@ def modern(path: Path, config: Config) -> Config:
     """A configuration from before version 6, flat, in the words of version 6."""
     named = {"hook_point": "hook_name", "activation_fn_str": "activation_fn"}
     new = {named.get(name, name): value for name, value in config.items()}
-    expect(path, new, {"activation_fn": ("relu", "topk"), "finetuning_scaling_factor": (False, None)})
+    weights.expect(path, new, {"activation_fn": ("relu", "topk"), "finetuning_scaling_factor": (False, None)})
     if new.get("activation_fn") == "topk":
         new |= {"architecture": "topk", "k": new["activation_fn_kwargs"]["k"]}
     if not new.get("normalize_activations"):
@@ -257,7 +247,7 @@ def hook_of(trainer: Config) -> str | None:
 
 def from_sparsify(path: Path, config: Config, tensors: Tensors) -> Foreign:
     allowed = {"activation": ("topk",), "transcode": (False,), "skip_connection": (False,)}
-    expect(path, config, allowed)
+    weights.expect(path, config, allowed)
     encoder, bias = tensors.pop("encoder.weight"), tensors.pop("encoder.bias")
     saved = Saved("topk", {"W_enc": turned("encoder.weight", encoder), "b_enc": bias, **tensors}, config["k"])
     sizes = {"d_in": config["d_in"], "num_latents": config.get("num_latents") or None}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import games
-from boardsae import Broken, gpt
+from boardsae import Broken, gpt, weights
 from boardsae.activations import check_reads
 from boardsae.files import read_json, sha256, write_json, write_tensors
 from boardsae.gpt import ACTIVATIONS, GPT, Shape
@@ -61,38 +61,9 @@ def weights_in(folder: Path) -> Path:
 
 def tensors_of(file: Path) -> Tensors:
     """All tensors of a file, without running anything that it may hold."""
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}")
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        UnpicklingError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise Broken(f"{file} is not a file of tensors: {reason}") from None
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"expected a state dict of tensors in {file}, got {type(found).__name__} of others")
-    return dict(found)
-
-
-def expect(options: dict[str, Any], allowed: dict[str, tuple[Any, ...]]) -> None:
-    """Refuses an option that would change what the weights mean."""
-    for name, values in allowed.items():
-        if options.get(name, values[0]) not in values:
-            raise ValueError(f"expected {name} to be {values[0]!r} in config.json, got {options[name]!r}")
+    return weights.safetensors(file) if file.suffix == ".safetensors" else weights.state_dict(file)
 
 
 def filled(model: GPT, ours: Tensors) -> GPT:
@@ -104,7 +75,8 @@ def filled(model: GPT, ours: Tensors) -> GPT:
 
 
 def from_transformer_lens(tensors: Tensors, config: dict[str, Any], game: str, activation: str) -> GPT:
-    expect(
+    weights.expect(
+        "config.json",
         config,
         {
             "normalization_type": ("LN", "LNPre"),
@@ -154,9 +126,9 @@ def to_transformer_lens(model: GPT) -> tuple[Tensors, dict[str, Any]]:
     theirs = {"embed.W_E": state["embed.weight"], "pos_embed.W_pos": state["positions.weight"]}
     for i in range(shape.layers):
         block = f"blocks.{i}"
-        weights = state[f"{block}.qkv.weight"].view(3, shape.heads, d, shape.width).mT
+        matrices = state[f"{block}.qkv.weight"].view(3, shape.heads, d, shape.width).mT
         biases = state[f"{block}.qkv.bias"].view(3, shape.heads, d)
-        for part, weight, bias in zip("QKV", weights, biases, strict=True):
+        for part, weight, bias in zip("QKV", matrices, biases, strict=True):
             theirs |= {f"{block}.attn.W_{part}": weight, f"{block}.attn.b_{part}": bias}
         theirs[f"{block}.attn.W_O"] = state[f"{block}.out.weight"].T.view(shape.heads, d, shape.width)
         theirs[f"{block}.attn.b_O"] = state[f"{block}.out.bias"]
@@ -194,7 +166,8 @@ FINAL = {"ln.weight": "ln_f.weight", "ln.bias": "ln_f.bias"}
 
 def from_hugging_face(tensors: Tensors, config: dict[str, Any], game: str, activation: str) -> GPT:
     width = config["n_embd"]
-    expect(
+    weights.expect(
+        "config.json",
         config,
         {
             "n_inner": (None, 4 * width),

@@ -83,7 +83,8 @@ def check_zip(path: Path, size: int) -> None:
     """Refuses bare pickles, and archives that unpack to more than they are."""
     if not zipfile.is_zipfile(path):
         raise Broken(
-            f"{path} is a bare pickle, which runs code when it is read; save its tensors as safetensors"
+            f"{path} is no archive of torch.save; if it is a bare pickle, that runs code when it is read: save its"
+            " tensors as safetensors"
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -92,6 +93,16 @@ def check_zip(path: Path, size: int) -> None:
         raise Broken(f"{path} cannot be read: {error}") from None
     if unpacked > size:
         raise Broken(f"{path} unpacks to {unpacked:,} bytes from {size:,}; torch.save does not compress")
+
+
+def expect(where: object, config: dict[str, Any], allowed: dict[str, tuple[Any, ...]]) -> None:
+    """Refuses an option that would change what the weights mean; the first value is the one of files without it."""
+    for name, values in allowed.items():
+        if config.get(name, values[0]) not in values:
+            good = " or ".join(map(repr, dict.fromkeys(values)))
+            raise ValueError(
+                f"{where}: expected {name} to be {good}, got {config[name]!r}, which these formulas do not hold"
+            )
 
 
 def first_line(error: Exception) -> str:

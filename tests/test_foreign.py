@@ -257,7 +257,7 @@ def test_a_foreign_folder_is_scored_and_left_alone(tmp_path, monkeypatch):
     assert sorted(folder.iterdir()) == before
     elsewhere = saved_in(tmp_path / "b", made("topk"), hook_name="blocks.7.hook_resid_post")
     ((_, record),) = scoring.score_targets([str(elsewhere)], "made")
-    assert record["error"] == "expected a layer from 0 to 1, those of made, got 7"
+    assert record["error"] == "expected a layer from 0 to 2, those of made, got 7"
     outside = saved_in(tmp_path / "c", made("topk"), hook_name="blocks.1.hook_mlp_out")
     with pytest.raises(
         ValueError, match=r"expected an SAE of the residual stream, .* got one of blocks\.1\.hook_mlp"
@@ -301,7 +301,7 @@ def test_what_cannot_be_imported_leaves_nothing(tmp_path):
     with pytest.raises(Broken, match="expected an SAE of width 16, that of the activations, got 8"):
         imports.take_in(narrow, "made", tmp_path / "out")
     other = saved_in(tmp_path / "other", made("topk"), hook_name="blocks.5.hook_resid_post")
-    with pytest.raises(ValueError, match="expected a layer from 0 to 1"):
+    with pytest.raises(ValueError, match="expected a layer from 0 to 2"):
         imports.take_in(other, "made", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -81,7 +81,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
         weights.state_dict(path)
     torch.save(Bomb(), path, _use_new_zipfile_serialization=False)
     with pytest.raises(
-        Broken, match="is a bare pickle, which runs code when it is read; save its tensors as"
+        Broken, match="if it is a bare pickle, that runs code when it is read: save its tensors as"
     ):
         weights.state_dict(path)
 

@@ -36,7 +36,8 @@ def train_sae(
     hook: Annotated[str | None, typer.Option(help="The same as blocks.N.hook_resid_post.")] = None,
     recipe: Annotated[str, typer.Option(help="common, or paper-2024.")] = "common",
     kl_finetune: Annotated[
-        float, typer.Option(help="Share of the run, at its end, with KL in the loss.")
+        float,
+        typer.Option(help="Share of the run, at its end, with KL in the loss; all of it is fed whole games."),
     ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     cache: Annotated[
