@@ -39,9 +39,10 @@ class Dataset(NamedTuple):
     def split(self) -> np.ndarray:
         return self.arrays["split"]
 
-    def transcripts(self, split: str) -> Transcripts:
-        """The games of one split, in memory."""
-        return Transcripts(self.game.name, np.asarray(self.moves[self.split == SPLITS.index(split)]))
+    def transcripts(self, split: str, games: int | None = None) -> Transcripts:
+        """The games of one split, all or the first, in memory."""
+        chosen = np.flatnonzero(self.split == SPLITS.index(split))[:games]
+        return Transcripts(self.game.name, np.asarray(self.moves[chosen]))
 
 
 def load(folder: Path) -> Dataset:

@@ -127,7 +127,9 @@ class Evidence:
 
     def part(self, split: str) -> Part:
         moves = self.opened.dataset.transcripts(split).moves
-        moves = moves[(moves != 0).sum(1) >= SHORTEST][: self.games]
+        moves = moves[(moves != 0).sum(1) >= SHORTEST][
+            : self.games
+        ].copy()  # and not all of the split with it
         if len(moves) < 20:
             raise ValueError(
                 f"expected 20 games or more in the {split} split, got {len(moves)}; generate more games"

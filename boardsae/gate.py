@@ -43,7 +43,7 @@ def gate(
     twin = gpt.GPT(model.shape, seed=1).eval()
     if device is not None:
         model, twin = model.to(device), twin.to(device)
-    moves = {split: dataset.transcripts(split).moves[:n] for split, n in GAMES.items()}
+    moves = {split: dataset.transcripts(split, n).moves for split, n in GAMES.items()}
     for split, some in moves.items():
         if len(some) < 100:
             raise ValueError(

@@ -156,7 +156,7 @@ class Training:
         self.device, self.ranks = device, ranks
         self.moves = dataset.transcripts("train").moves
         vocabulary, room = alphabet(self.game)
-        self.held_out = dataset.transcripts("select").moves[: max(16, EVALUATE_TOKENS // room)]
+        self.held_out = dataset.transcripts("select", max(16, EVALUATE_TOKENS // room)).moves
         shape = gpt.Shape(self.game.name, vocabulary, room - 1, *gpt.SIZES[recipe.size])
         self.model = first_model(shape, recipe.start, recipe.seed).to(device)
         self.read: dict[str, Any] = {"games": dataset.manifest["files"]["moves.npy"]["sha256"]}

@@ -75,7 +75,7 @@ def load(name: str) -> Game:
 
 def check_groups(game: Game) -> None:
     """Whether the groups that a game says its board is are among its predicates."""
-    groups = {plane.group or plane.name for plane in game.planes}
+    groups = dict.fromkeys(plane.group or plane.name for plane in game.planes)
     named = (*game.board, *game.maps.values(), *(group for frame in game.frames.values() for group in frame))
     if missing := [group for group in named if group not in groups]:
         raise ValueError(f"{game.name}: {no_such('group of predicates', missing[0], groups)}")

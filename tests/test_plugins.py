@@ -13,11 +13,12 @@ import torch
 from made_task import opened
 
 import games
-from boardsae import evidence, metrics, plugins, saes, train_sae
+from boardsae import cards, evidence, gate, metrics, plugins, probes, saes, train_sae
 from boardsae.coder import Checked
 from boardsae.metrics import Metric
 from boardsae.runs import Spec
 from boardsae.scorer import Scorer
+from boardsae.splits import SPLITS
 from boardsae.subject import Subject, read_run
 from games.core import Policy, Style
 
@@ -116,6 +117,33 @@ def test_the_game_plays_by_its_rules():
     assert names[108] == "column a is open"
     legal = four.legal_moves(moves, rows)
     assert np.array_equal(legal[:, 1:], truth[:, 108:114])
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_game_is_gated_and_reported(tmp_path, monkeypatch):
+    run("four.py")
+    monkeypatch.setattr(evidence, "GAMES", 20)
+    monkeypatch.setattr(probes, "THRESHOLDS", 1)
+    task = opened(tmp_path, count=700, game="four6")
+    game = task.dataset.game
+    asked = {split: gate.questions(game, task.dataset.transcripts(split, 20).moves, 36) for split in SPLITS}
+    probed = torch.stack([gate.enough(some.y) for some in asked.values()]).all(0)
+    x = {split: some.y[:, :72].float() for split, some in asked.items()}  # mine and theirs, to be read off
+    found = gate.probe(x, game, asked, probed)
+    assert found["frame"] == "player to move"
+    assert found["board_accuracy"] > 0.99
+    train_sae.train([(Spec("made", "random", {"k": 3}, 32, 4096), tmp_path / "run")], task)
+    (card,) = cards.cards(Scorer(evidence.Evidence(task)), read_run(tmp_path / "run"), 1)
+    assert {*card.maps} == {"mine", "theirs", "empty"}
+    assert {example.to_move for example in card.examples} <= {"black", "white"}
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_game_whose_board_is_not_among_its_predicates_is_refused():
+    four = run("four.py")["Four"]
+    games.register("odd", type("Odd", (four,), {"board": ("yours",)}))
+    with pytest.raises(ValueError, match="odd: no group of predicates 'yours'; there are mine, theirs"):
+        games.load("odd")
 
 
 def test_files_are_read_by_the_command_and_by_what_it_starts(tmp_path):

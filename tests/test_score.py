@@ -111,6 +111,19 @@ def test_functional_sums_are_those_of_plain_loops(scorer, task):
     assert value["ce_increase"] == pytest.approx(ce / rows, rel=1e-3, abs=1e-5)
 
 
+def test_variance_of_later_plies_is_that_of_their_rows_alone(scorer):
+    class Half(Both):
+        def decode(self, f):
+            return super().decode(f) / 2
+
+    report, later = scorer.evidence.report, scorer.evidence.report.ply > 1
+    x, mean = report.x[later], scorer.evidence.train.x[scorer.evidence.train.ply > 1].mean(0)
+    expected = 1 - (x / 2).square().sum() / (x - mean).square().sum()
+    value = scores(scorer, Half())[0]["explained_variance_later"]
+    assert value == pytest.approx(expected.item(), rel=1e-5)
+    assert later.sum() == len(later) - report.games
+
+
 def test_an_encoder_that_looks_at_its_batch_is_refused(scorer):
     class Batchy(Both):
         def encode(self, x):

@@ -143,6 +143,17 @@ def test_detectors_are_chosen_and_judged_as_by_hand(boards):
     assert supervised.coverage(table.sum(0)) == pytest.approx(f1(*table.sum(0).T.astype(float)).mean())
 
 
+def test_games_without_a_rare_predicate_say_nothing_of_it():
+    common, rare, never = (8, 10, 10), (1, 1, 1), (0, 3, 0)
+    assert supervised.coverage(np.array([common, rare])) == pytest.approx((0.8 + 1) / 2)
+    assert supervised.coverage(np.array([common, never])) == pytest.approx(0.8)
+    assert supervised.coverage(np.array([never])) == 0
+    table = np.zeros((200, 40, 3), int)
+    table[np.arange(40) * 5, np.arange(40)] = 1  # each holds once, in a game of its own, and is found there
+    draws = bootstrap.draws(table, supervised.coverage)
+    assert bootstrap.interval(draws) == (1, 1)
+
+
 def test_detectors_by_phi_are_those_of_a_brute_force(boards):
     truth, ply, *_ = boards[0]
     truth, random = truth[:, [0, 5, 14, 36, 41]], np.random.default_rng(4)
