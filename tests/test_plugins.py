@@ -13,7 +13,7 @@ import torch
 from made_task import opened
 
 import games
-from boardsae import cards, evidence, gate, metrics, plugins, probes, saes, train_sae
+from boardsae import evidence, gate, metrics, plugins, probes, saes, train_sae
 from boardsae.coder import Checked
 from boardsae.metrics import Metric
 from boardsae.runs import Spec
@@ -120,22 +120,18 @@ def test_the_game_plays_by_its_rules():
 
 
 @pytest.mark.usefixtures("registries")
-def test_the_game_is_gated_and_reported(tmp_path, monkeypatch):
+def test_the_game_is_gated_and_says_what_a_report_shows(monkeypatch):
     run("four.py")
-    monkeypatch.setattr(evidence, "GAMES", 20)
     monkeypatch.setattr(probes, "THRESHOLDS", 1)
-    task = opened(tmp_path, count=700, game="four6")
-    game = task.dataset.game
-    asked = {split: gate.questions(game, task.dataset.transcripts(split, 20).moves, 36) for split in SPLITS}
+    four = games.load("four6")
+    moves, _ = four.generate(0, 0, 60, four.policy("uniform"))
+    asked = {split: gate.questions(four, moves[i::3], 36) for i, split in enumerate(SPLITS)}
     probed = torch.stack([gate.enough(some.y) for some in asked.values()]).all(0)
     x = {split: some.y[:, :72].float() for split, some in asked.items()}  # mine and theirs, to be read off
-    found = gate.probe(x, game, asked, probed)
+    found = gate.probe(x, four, asked, probed)
     assert found["frame"] == "player to move"
     assert found["board_accuracy"] > 0.99
-    train_sae.train([(Spec("made", "random", {"k": 3}, 32, 4096), tmp_path / "run")], task)
-    (card,) = cards.cards(Scorer(evidence.Evidence(task)), read_run(tmp_path / "run"), 1)
-    assert {*card.maps} == {"mine", "theirs", "empty"}
-    assert {example.to_move for example in card.examples} <= {"black", "white"}
+    assert (four.to_move(four.start()), [*four.maps.values()]) == ("black", ["mine", "theirs", "empty"])
 
 
 @pytest.mark.usefixtures("registries")
