@@ -4,7 +4,7 @@
     boardsae score results/chess-v3
     boardsae leaderboard --write
 
-Some 190 SAEs of 1,024 features, 500,000 positions each. A step costs what it does on Othello, but a score takes six
+192 SAEs of 1,024 features, 500,000 positions each. A step costs what it does on Othello, but a score takes six
 times as long, for there are 4,084 predicates.
 """
 

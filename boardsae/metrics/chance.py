@@ -107,7 +107,8 @@ def phi(sums: np.ndarray) -> np.ndarray:
 def exchanged(game: np.ndarray, ply: np.ndarray, seed: int) -> np.ndarray:
     """For every row a row of another game at the same ply: of one permutation of games, as far as games are as long.
 
-    Rows whose partner has ended keep their own place among those left over at that ply, shifted by one game.
+    Rows whose partner has ended are given what is left over at that ply, shifted by one; where lengths differ much,
+    that may be the row itself (of the tasks' rows one in a thousand at most).
     """
     games, plies = int(game.max()) + 1, int(ply.max()) + 1
     row_of = np.full((games, plies), -1)
