@@ -1,14 +1,14 @@
-"""A task of tests: a GPT of three layers with the weights that it starts with, and a few thousand games."""
+"""A task of tests: a GPT of a few layers with the weights that it starts with, and a few thousand games."""
 
 import games
 from boardsae import generate, gpt, tasks
 from boardsae.activations import alphabet
 
 
-def opened(folder, count=3000, layer=0, game="othello6"):
+def opened(folder, count=3000, layer=0, game="othello6", layers=3):
     dataset = generate.from_policy(game, count, 0, "uniform", 1, folder / "data")
     vocabulary, room = alphabet(games.load(game))
-    model = gpt.GPT(gpt.Shape(game, vocabulary, room - 1, 3, 16, 2), seed=0).eval()
+    model = gpt.GPT(gpt.Shape(game, vocabulary, room - 1, layers, 16, 2), seed=0).eval()
     task = tasks.Task("made", game, str(folder / "model"), layer, count, 0, None, str(folder / "data"))
     games_hash = dataset.manifest["files"]["moves.npy"]["sha256"]
     return tasks.Open(

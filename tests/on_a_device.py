@@ -21,7 +21,13 @@ STEPS = 8
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    return opened(tmp_path_factory.mktemp("task"))
+    return opened(tmp_path_factory.mktemp("task"), layers=2)
+
+
+@pytest.fixture(scope="module")
+def deeper(tmp_path_factory):
+    """For variants that need a block between their layer and the last."""
+    return opened(tmp_path_factory.mktemp("deeper"))
 
 
 @pytest.fixture
@@ -53,9 +59,10 @@ def assert_alike(found, wanted):
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(("name", "bf16"), PRODUCTS)
-def test_a_variant_is_trained_on_a_device(name, bf16, task, tmp_path, monkeypatch):
+def test_a_variant_is_trained_on_a_device(name, bf16, task, deeper, tmp_path, monkeypatch):
     for module in (train_sae, stream):
         monkeypatch.setattr(module, "bf16_pays", lambda _device: bf16)
+    task = deeper if "later" in VARIANTS[name].needs else task
     found, wanted = (trained(spec_of(name), tmp_path / where, task, where) for where in (pretend.NAME, "cpu"))
     assert_alike(found, wanted)
 
