@@ -64,12 +64,12 @@ def of_board(
     train, report = parts
     own = counts.of(board.columns)
     scores = paper.coverage(own, evidence.paper_denominator)
-    occurring = (own.positives > 0).sum()
     for name, choice, divisor in (
         ("coverage_paper@1", scores.by_code, evidence.paper_denominator),
         ("coverage_text@1", scores.by_text, len(board.columns)),
     ):
-        table, share = detected(features, choice, train, board.columns), occurring / divisor
+        table = detected(features, choice, train, board.columns)
+        share = occurring(table) / divisor
         metrics[name] = summed(table, lambda s, share=share: share * supervised.coverage(s), "train")
     rebuilt = reconstruction(features, own, board, report)
     tables["paper_rebuilt"] = by_games(rebuilt, report)
@@ -93,10 +93,10 @@ def of_strategy(
         found.append(detected(features, choice, train, concept.columns))
         rebuilt.append(by_games(reconstruction(features, own, concept, report), report))
     ends = np.cumsum([table.shape[1] for table in found])[:-1]
-    occurring = [(table[:, :, 2].sum(0) > 0).mean() for table in found]
+    shares = [occurring(table) / table.shape[1] for table in found]
 
     def mean_of_concepts(sums: np.ndarray) -> np.ndarray:
-        parts = zip(occurring, np.split(sums, ends, axis=-2), strict=True)
+        parts = zip(shares, np.split(sums, ends, axis=-2), strict=True)
         return np.mean([share * supervised.coverage(each) for share, each in parts], axis=0)
 
     tables["strategy_rebuilt"] = np.stack(rebuilt, axis=1)
@@ -110,6 +110,11 @@ def detected(features: Features, choice: Choice, part: Part, columns: np.ndarray
     """(game, predicate, 3) of detectors on the games that they were chosen on."""
     said = np.concatenate([choice.active(codes, features.maxima) for codes, _ in features.blocks(part.x)])
     return by_game(said, part.truth.of(columns)[:], part.starts)
+
+
+def occurring(table: np.ndarray) -> int:
+    """How many of the predicates hold in some game: the paper's means count the others as 0."""
+    return int((table[:, :, 2].sum(0) > 0).sum())
 
 
 def reconstruction(

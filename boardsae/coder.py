@@ -29,9 +29,8 @@ class Checked:
 
     def __init__(self, coder: Coder, x: Float[Tensor, "row d"]):
         self.coder, self.d = coder, x.shape[1]
-        self.known: dict[
-            tuple[int, int], tuple[Tensor, Codes]
-        ] = {}  # with the rows: their place stays theirs
+        # The rows are held with their codes, so that their place in memory stays theirs.
+        self.known: dict[tuple[int, int], tuple[Tensor, Codes]] = {}
         self.room = REMEMBERED
         some = x[:: max(1, len(x) // 256)][:256]
         together = self.encode(some)

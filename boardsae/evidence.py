@@ -127,9 +127,8 @@ class Evidence:
 
     def part(self, split: str) -> Part:
         moves = self.opened.dataset.transcripts(split).moves
-        moves = moves[(moves != 0).sum(1) >= SHORTEST][
-            : self.games
-        ].copy()  # and not all of the split with it
+        # A copy, which does not keep all of the split in memory.
+        moves = moves[(moves != 0).sum(1) >= SHORTEST][: self.games].copy()
         if len(moves) < 20:
             raise ValueError(
                 f"expected 20 games or more in the {split} split, got {len(moves)}; generate more games"

@@ -256,7 +256,7 @@ def train(
     results: dict[Path, str | None] = {}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
     for spec, _ in asked:
-        check_layer(spec, opened)
+        check_later(spec, opened)
     with ExitStack() as ours:
         for spec, folder in asked:
             ours.enter_context(alone_in(folder))
@@ -279,7 +279,7 @@ def train(
     return results
 
 
-def check_layer(spec: Spec, opened: tasks.Open) -> None:
+def check_later(spec: Spec, opened: tasks.Open) -> None:
     """Whether there are residual streams between the layer and the last, for a loss that is about them."""
     layer, shape = feed_of(spec, opened.task).layer, opened.model.shape
     if "later" in saes.VARIANTS[spec.variant].needs and not tasks.has_later(layer, shape):

@@ -77,13 +77,12 @@ class Game(Protocol):
     moves: tuple[str, ...]  # move id -> text; id 0 is no move: the start of a game and its padding
     max_plies: int
     default_policy: str
-    board: tuple[
-        str, ...
-    ]  # groups of predicates: whose disc or piece stands where, which headline scores are about
-    frames: Mapping[
-        str, tuple[str, ...]
-    ]  # ways to say what is on a square: by name, groups of which one holds there
-    maps: Mapping[str, str]  # drawn for a feature: by title, a group of a predicate a square
+    # Groups of predicates: whose disc or piece stands where, which the headline scores are about;
+    board: tuple[str, ...]
+    # by name, ways to say what is on a square, of whose groups one holds at each;
+    frames: Mapping[str, tuple[str, ...]]
+    # by title, what is drawn of a feature: a group with a predicate for each square.
+    maps: Mapping[str, str]
 
     @property
     def planes(self) -> tuple[Plane, ...]:

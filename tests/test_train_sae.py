@@ -245,6 +245,14 @@ def test_steps_are_the_same_from_wherever_they_are_read(task):
             assert torch.equal(from_start[33].grad, later.grad)
 
 
+def test_e2e_ds_is_refused_where_no_stream_is_left_to_match(task, tmp_path):
+    for layer in (1, 2):
+        spec = Spec("made", "e2e_ds", {}, 32, 4096, layer=layer)
+        with pytest.raises(ValueError, match=f"expected a block between .* got layer {layer} of 0 to 2"):
+            train_sae.train([(spec, tmp_path / "run")], task)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.usefixtures("in_float32")
 def test_the_gradient_is_that_of_the_next_move(task):
     stream = Stream(task, Feed(0, 256, ("grad",)), CPU)

@@ -60,14 +60,14 @@ METRICS: dict[str, Metric] = {
         "0 to 2/3 for Othello, 0 to 1 for chess",
         "As the code of Karvonen et al. 2024: one threshold for all predicates, chosen and reported on training games;"
         " Othello's mean divides by 3 * squares.",
-        "In-sample; no price on always-on features.",
+        "In-sample; no price on always-on features; where predicates are rare, its interval may miss it.",
     ),
     "coverage_text@1": Metric(
         "coverage, paper's text",
         "up",
         "0 to 1",
         "As equation 3 of Karvonen et al. 2024: every predicate its own threshold, mean over the predicates there are.",
-        "In-sample; no price on always-on features.",
+        "In-sample; no price on always-on features; where predicates are rare, its interval may miss it.",
     ),
     "reconstruction_paper@1": Metric(
         "reconstruction, paper's code",

@@ -94,9 +94,8 @@ class SAE(nn.Module):
 
     name: ClassVar[str]
     sparsity: ClassVar[str | None] = None  # the option that decides how many features are active
-    needs: ClassVar[
-        tuple[str, ...]
-    ] = ()  # of "grad", "tail", "later", "truth"; what is not declared is not given
+    # Of "grad", "tail", "later" and "truth"; what is not declared is not given.
+    needs: ClassVar[tuple[str, ...]] = ()
     site: ClassVar[str] = "residual"  # or "neurons": what is read of a block
     untrained: ClassVar[bool] = False  # made by `fit` alone
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)

@@ -16,16 +16,12 @@ Moves = UInt8[np.ndarray, "game ply"]
 
 
 class Othello(Plain):
-    frames: Mapping[str, tuple[str, ...]] = {  # the latter as in the 2024 paper's code
-        "player to move": ("mine", "theirs", "empty"),
+    # The second frame is that of the 2024 paper's code.
+    frames: Mapping[str, tuple[str, ...]] = {
+        **Plain.frames,
         "parity of the ply": ("mine_paper", "theirs_paper", "empty"),
     }
-    maps: Mapping[str, str] = {
-        "mine": "mine",
-        "theirs": "theirs",
-        "empty": "empty",
-        "just played": "last_move",
-    }
+    maps: Mapping[str, str] = {**Plain.maps, "just played": "last_move"}
 
     def __init__(self, name: str, size: int):
         self.name, self.size = name, size
