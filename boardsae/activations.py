@@ -6,6 +6,7 @@ ply on, up to the model's context, and never in the padding. SAEs train on all t
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,6 +122,16 @@ class Reading(NamedTuple):
     following: Int[Tensor, "game token"]
     goes_on: Bool[Tensor, "game token"]  # where something follows
 
+    def on(self, device: torch.device) -> "Reading":
+        return Reading(*(sent(part, device) for part in self))
+
+
+def sent(part: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. A GPU fetches it from pinned memory while the CPU goes on."""
+    if device.type == "cuda":
+        return part.pin_memory().to(device, non_blocking=True)
+    return part.to(device)
+
 
 def reading(tokens: Shaped[np.ndarray, "game token"], context: int) -> Reading:
     whole = torch.from_numpy(tokens.astype(np.int64))
@@ -130,6 +141,7 @@ def reading(tokens: Shaped[np.ndarray, "game token"], context: int) -> Reading:
     return Reading(*(part[:, :context] for part in each))
 
 
-def order(games: int, epoch: int) -> Int[np.ndarray, " game"]:
-    """In which order an epoch of training reads the games: the same for every SAE."""
-    return np.random.default_rng([0, epoch]).permutation(games)
+@lru_cache(maxsize=2)
+def order(games: int, epoch: int, seed: int = 0) -> Int[np.ndarray, " game"]:
+    """In which order an epoch of training reads the games: the same for every SAE, a GPT's by its seed."""
+    return np.random.default_rng([seed, epoch]).permutation(games)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from boardsae import Broken, __version__, tasks
+from boardsae.files import appearing
 from boardsae.progress import say
 
 REACH_SECONDS = 12
@@ -265,6 +266,5 @@ def unpack(files: Files, root: Path) -> None:
     """What was sent, marks last: what a kill leaves half done is not taken for finished."""
     for name in sorted(files, key=lambda name: Path(name).name in LAST):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        unfinished = root / f"{name}.tmp"
-        unfinished.write_bytes(files[name])
-        unfinished.replace(root / name)
+        with appearing(root / name) as unfinished:
+            unfinished.write_bytes(files[name])

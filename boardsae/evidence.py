@@ -4,7 +4,7 @@ In memory: rows * (4 * width + 8 * planes) bytes a split, and rows are at most 1
 Othello, 170 MB for chess, whatever the number of games on disk.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,10 @@ from torch import Tensor
 
 import games
 from boardsae import tasks
-from boardsae.activations import lengths, scored
+from boardsae.activations import Reading, lengths, scored
 from boardsae.gpt import GPT
 from boardsae.metrics import chance
-from boardsae.play import Batch, at_once, batch_of
+from boardsae.play import Ruled, at_once, ruled
 from games.core import Transcripts, predicates
 
 GAMES = 1000  # of each split
@@ -230,12 +230,13 @@ class Evidence:
         return part.only(np.flatnonzero((part.ply % 2 == 0) & (part.ply <= LAST_OF_PAPER)))
 
     @cached_property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[Ruled]:
         """The report games as the model is judged on them, as wide as what it reads."""
         game, tokens = self.opened.dataset.game, self.report.tokens
         each = at_once(game, tokens.shape[1])
-        found = [batch_of(game, self.report.moves[i : i + each]) for i in range(0, len(tokens), each)]
-        return [Batch(*(as_wide(part, tokens.shape[1]) for part in batch)) for batch in found]
+        found = [ruled(game, self.report.moves[i : i + each]) for i in range(0, len(tokens), each)]
+        wide = partial(as_wide, width=tokens.shape[1])
+        return [Ruled(Reading(*map(wide, read)), wide(legal)) for read, legal in found]
 
 
 def as_wide(values: Tensor, width: int) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 
 from boardsae import dictionary, foreign
 from boardsae.dictionary import SAE_LENS
-from boardsae.files import read_json, write_json, write_tensors
+from boardsae.files import appearing, read_json, write_json, write_tensors
 from boardsae.foreign import DICTIONARIES, UNCENTRED, Foreign, are_unit, layer_of, recentred, turned
 from boardsae.metrics import METRICS
 from boardsae.saes.base import Saved
@@ -69,9 +69,8 @@ def dictionary_learning(source: Path, folder: Path, force: bool) -> Path:
     trainer["lm_name"] = sae.metadata.get("model_name")
     trainer["submodule_name"] = f"resid_post_layer_{trainer['layer']}"
     claim(force, folder / "ae.pt", folder / "config.json")
-    unfinished = folder / "ae.pt.tmp"
-    torch.save(tensors, unfinished)
-    unfinished.replace(folder / "ae.pt")
+    with appearing(folder / "ae.pt") as unfinished:
+        torch.save(tensors, unfinished)
     write_json(folder / "config.json", {"trainer": trainer, "buffer": {"d_submodule": d}})
     return folder
 

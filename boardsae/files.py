@@ -37,6 +37,18 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(held)
 
 
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears under its name when it is whole, and not at all where that fails."""
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        yield unfinished
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    unfinished.replace(path)
+
+
 def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> None:
     """All of the file or none of it, also when killed half way; over another file only by `force`."""
     if path.exists() and not force:
@@ -45,12 +57,10 @@ def write_text(path: Path, text: str | Iterable[str], force: bool = True) -> Non
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} for {path.name}")
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("w") as file:
+    with appearing(path) as unfinished, unfinished.open("w") as file:
         file.writelines([text] if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 def json_text(value: Any) -> str:
@@ -88,16 +98,15 @@ def write_tensors(path: Path, tensors: dict[str, Any], facts: dict[str, str] | N
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    unfinished = path.with_name(path.name + ".tmp")
+    held = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, unfinished, facts)
+        with appearing(path) as unfinished:
+            save_file(held, unfinished, facts)
     except SafetensorError as error:
-        unfinished.unlink(missing_ok=True)
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
-    unfinished.replace(path)
 
 
 def sha256(path: Path) -> str:
@@ -108,9 +117,8 @@ def sha256(path: Path) -> str:
 def blank_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """An .npy file of zeros that take no space as yet; one that is there is left as it is."""
     if not path.exists():
-        unfinished = path.with_name(path.name + ".tmp")
-        np.lib.format.open_memmap(unfinished, "w+", dtype, shape)
-        unfinished.replace(path)
+        with appearing(path) as unfinished:
+            np.lib.format.open_memmap(unfinished, "w+", dtype, shape)
 
 
 class ArrayFile:
@@ -153,10 +161,8 @@ class ArrayReader:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """All of the .npy file or none of it."""
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
+    with appearing(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, array)
-    unfinished.replace(path)
 
 
 def open_array(path: Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from boardsae.activations import Reading, alphabet, reading, written
@@ -19,12 +19,10 @@ AT_ONCE = 128  # games in one pass, fewer where there are many tokens to choose 
 LOGITS = 2**20  # in one pass: they stay near the core
 
 
-class Batch(NamedTuple):
-    """Inputs, and for each of them what follows: the token played, and which tokens are legal (none after the end)."""
+class Ruled(NamedTuple):
+    """Games as they are read, and which tokens the rules allow after each one (none after the end)."""
 
-    tokens: Int[Tensor, "game token"]
-    played: Int[Tensor, "game token"]
-    live: Bool[Tensor, "game token"]  # where something follows
+    read: Reading
     legal: Bool[Tensor, "game token symbol"]
 
 
@@ -34,11 +32,9 @@ def pairs_of(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Reading:
     return reading(tokens, tokens.shape[1] - 1)
 
 
-def batch_of(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Batch:
+def ruled(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Ruled:
     """The token at index p is the p + 1-th move or character: a reader of it knows p + 1 of them."""
-    pairs = pairs_of(game, moves)
-    legal = torch.from_numpy(legal_next(game, moves))
-    return Batch(pairs.tokens, pairs.following, pairs.goes_on & legal.any(-1), legal)
+    return Ruled(pairs_of(game, moves), torch.from_numpy(legal_next(game, moves)))
 
 
 def legal_next(game: Game, moves: Shaped[np.ndarray, "game ply"]) -> Bool[np.ndarray, "game token symbol"]:
@@ -75,14 +71,15 @@ def by_ply(
     sums = torch.zeros(6, pairs_of(game, moves[:1]).tokens.shape[1], dtype=torch.float64)
     each = at_once(game, sums.shape[1])
     for first in range(0, len(moves), each):
-        batch = Batch(*(part.to(device) for part in batch_of(game, moves[first : first + each])))
-        log_p = model(batch.tokens).log_softmax(-1)
-        legal, counts, live = batch.legal, batch.legal.sum(-1).clamp(min=1), batch.live.float()
+        read, legal = ruled(game, moves[first : first + each])
+        read, legal = read.on(device), legal.to(device)
+        log_p = model(read.tokens).log_softmax(-1)
+        counts, live = legal.sum(-1).clamp(min=1), read.goes_on.float()
         p = log_p.exp()
         chosen = p > 0.5 / counts[..., None]  # half of what the same chance for all gives a legal move
         facts = (
             torch.ones_like(live),
-            -log_p.gather(-1, batch.played[..., None])[..., 0],
+            -log_p.gather(-1, read.following[..., None])[..., 0],
             -(log_p * legal).sum(-1) / counts - counts.log(),
             legal.gather(-1, p.argmax(-1, keepdim=True))[..., 0].float(),
             (p * legal).sum(-1),

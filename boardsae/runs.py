@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from boardsae import DEFAULT_TASK, Broken, __version__
+from boardsae import DEFAULT_TASK, Broken, __version__, checkpoints
 from boardsae.files import read_json, write_json
 from boardsae.saes import VARIANTS, build
 from boardsae.saes.base import RECIPES, options_of
@@ -140,7 +140,7 @@ def clear(folder: Path) -> None:
         "cfg.json",
         "sae_weights.safetensors",
     )
-    for name in (*names, "checkpoint.safetensors", "log.csv", "spec.json"):
+    for name in (*names, checkpoints.FILE, "log.csv", "spec.json"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -130,7 +130,7 @@ class Scorer:
         ]
         x_hat = torch.cat(hats)
         for batch in evidence.batches:
-            games, width = batch.tokens.shape
+            games, width = batch.read.tokens.shape
             some, at = everywhere.of(first, first + games)
             x, spliced = (some.placed(values[at], games, width) for values in (everywhere.x, x_hat))
             known = None if self._known is None else self._known[first : first + games]

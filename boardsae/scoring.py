@@ -17,7 +17,7 @@ import torch
 from boardsae import DEFAULT_TASK, Broken, runs, tasks
 from boardsae.coder import Coder, in_words
 from boardsae.evidence import Evidence
-from boardsae.files import read_json, write_record
+from boardsae.files import appearing, read_json, write_record
 from boardsae.metrics import METRICS
 from boardsae.progress import progress, say
 from boardsae.scorer import Scorer
@@ -165,10 +165,8 @@ def scored(desk: Desk, subject: Subject, folder: Path | None) -> dict[str, Any]:
         return {"error": in_words(error)}
     tables = record.pop("counts")
     if folder is not None:
-        unfinished = folder / "counts.npz.tmp"
-        with unfinished.open("wb") as file:
+        with appearing(folder / "counts.npz") as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, **tables)
-        unfinished.replace(folder / "counts.npz")
         write_record(folder / "scores.json", record)
     return record
 

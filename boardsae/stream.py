@@ -126,7 +126,7 @@ class Stream:
             return site(read.tokens, self.feed.layer)[read.live].float()
 
     def reading(self, tokens: Shaped[np.ndarray, "game token"]) -> Reading:
-        return Reading(*(part.to(self.device) for part in reading(tokens, self.context)))
+        return reading(tokens, self.context).on(self.device)
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """From step number `first` on, without end; chunks before it are counted, not read."""

@@ -5,26 +5,25 @@ trains, `log.csv`, and at the end `model.safetensors` and `model.json`. What a s
 the step, so that on a CPU the weights of a resumed run are bit for bit those of an uninterrupted one.
 """
 
-import json
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 import games
-from boardsae import Broken, data, gpt
-from boardsae.activations import Reading, alphabet
+from boardsae import checkpoints, data, gpt
+from boardsae.activations import Reading, alphabet, order, sent
 from boardsae.beginning import first_model, started_from
-from boardsae.files import alone_in, read_json, write_json, write_tensors, write_text
+from boardsae.checkpoints import Reached
+from boardsae.files import alone_in, read_json, write_json
 from boardsae.model_formats import refuse_models
 from boardsae.optimizers import OPTIMIZERS, optimizers_of, usual
-from boardsae.play import Batch, batch_of, by_ply, is_exact, pairs_of, totals
+from boardsae.play import by_ply, is_exact, pairs_of, ruled, totals
 from boardsae.progress import progress, say
 from boardsae.ranks import ALONE, Ranks
 from games.core import no_such
@@ -35,7 +34,6 @@ EVALUATE_TOKENS = 60_000  # of held-out games
 STEP_TOKENS = 2048  # the most in a step, unless asked: a short training learns most in many small steps
 LOG_EVERY = 2000  # steps, or a tenth of a short run
 LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
-CHECKPOINT_SECONDS = 60
 OLDER = {"minutes": None, "optimizer": "muon", "start": None}  # than these options
 TIMED = 6  # steps that tell how many fit into some minutes
 
@@ -64,28 +62,16 @@ class Recipe(NamedTuple):
     )
 
 
-def cross_entropy(
-    logits: Float[Tensor, "game token symbol"], batch: Batch | Reading, objective: str
-) -> Float[Tensor, ""]:
-    """Mean over the tokens that have a next one: against it, or against all legal ones alike."""
-    return summed_loss(logits, batch, objective) / live_of(batch).sum()
-
-
 def summed_loss(
-    logits: Float[Tensor, "game token symbol"], batch: Batch | Reading, objective: str
+    logits: Float[Tensor, "game token symbol"], read: Reading, legal: Tensor | None = None
 ) -> Float[Tensor, ""]:
+    """Cross-entropy at the tokens that have a next one: with it or, where they are given, with all legal ones alike."""
     log_p = logits.log_softmax(-1)
-    if isinstance(batch, Reading):
-        each = -log_p.gather(-1, batch.following[..., None])[..., 0]
-    elif objective == "soft":
-        each = -(log_p * batch.legal).sum(-1) / batch.legal.sum(-1).clamp(min=1)
+    if legal is None:
+        each = -log_p.gather(-1, read.following[..., None])[..., 0]
     else:
-        each = -log_p.gather(-1, batch.played[..., None])[..., 0]
-    return (each * live_of(batch)).sum()
-
-
-def live_of(batch: Batch | Reading) -> Tensor:
-    return batch.goes_on if isinstance(batch, Reading) else batch.live
+        each = -(log_p * legal).sum(-1) / legal.sum(-1).clamp(min=1)
+    return (each * read.goes_on).sum()
 
 
 def usual_batch(name: str) -> int:
@@ -104,15 +90,9 @@ def moves_at(
     """The games of a step: every epoch is a new order of all games, drawn from the seed."""
     first = step * recipe.batch
     places = np.arange(first, first + recipe.batch)
-    orders = {
-        epoch: order_of(len(moves), recipe.seed, epoch) for epoch in np.unique(places // len(moves)).tolist()
-    }
+    epochs = np.unique(places // len(moves)).tolist()
+    orders = {epoch: order(len(moves), epoch, recipe.seed) for epoch in epochs}
     return moves[[orders[p // len(moves)][p % len(moves)] for p in places.tolist()]]
-
-
-@lru_cache(maxsize=2)
-def order_of(games: int, seed: int, epoch: int) -> Int[np.ndarray, " game"]:
-    return np.random.default_rng([seed, epoch]).permutation(games)
 
 
 def pace(recipe: Recipe, progress: float) -> float:
@@ -182,11 +162,10 @@ class Training:
         for group, rate in zip(self.groups(), self.rates, strict=True):
             group["lr"] = rate * pace(self.recipe, (step + 0.5) / self.steps)
         mine = moves_at(self.moves, self.recipe, step)[self.ranks.rank :: self.ranks.world]
-        batch = self.batch(mine)
+        read, legal = self.batch(mine)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
-            logits = self.model(batch.tokens)
-        live = self.ranks.total(live_of(batch).sum())
-        loss = summed_loss(logits, batch, self.recipe.objective) / live
+            logits = self.model(read.tokens)
+        loss = summed_loss(logits, read, legal) / self.ranks.total(read.goes_on.sum())
         self.model.zero_grad()
         loss.backward()
         self.ranks.add_gradients(self.model.parameters())
@@ -196,11 +175,12 @@ class Training:
         self.finite &= norm.isfinite()
         return self.ranks.total(loss.detach())
 
-    def batch(self, moves: Shaped[np.ndarray, "game ply"]) -> Batch | Reading:
+    def batch(self, moves: Shaped[np.ndarray, "game ply"]) -> tuple[Reading, Tensor | None]:
         """Games on the device; what is legal is asked for only where it is learnt from."""
-        if self.recipe.objective == "soft":
-            return Batch(*(sent(part, self.device) for part in batch_of(self.game, moves)))
-        return Reading(*(sent(part, self.device) for part in pairs_of(self.game, moves)))
+        if self.recipe.objective == "next":
+            return pairs_of(self.game, moves).on(self.device), None
+        read, legal = ruled(self.game, moves)
+        return read.on(self.device), sent(legal, self.device)
 
     def check_finite(self, step: int, loss: Tensor) -> None:
         """A model that lost its numbers stops here; its last checkpoint is from before."""
@@ -216,13 +196,6 @@ class Training:
         facts = {"step": step, "tokens": step * self.tokens_a_step, "seconds": round(seconds, 1)}
         play = by_ply(self.model, self.game, self.held_out, is_exact(self.dataset))
         return facts | {"train_loss": loss.item()} | totals(play)
-
-
-def sent(part: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device. A GPU fetches it from pinned memory while the CPU goes on."""
-    if device.type == "cuda":
-        return part.pin_memory().to(device, non_blocking=True)
-    return part.to(device)
 
 
 def train(
@@ -241,7 +214,7 @@ def train(
 def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
     """All steps after those of the checkpoint; the model is written when they are taken."""
     model, steps, ranks = training.model, training.steps, training.ranks
-    first, rows, seconds = resume(folder, model, training.optimizers)
+    first, seconds, rows = resumed(training, folder)
     size = training.tokens_a_step
     bar = progress("training", steps * size, "tokens", done=first * size) if ranks.writes else None
     log_every = min(LOG_EVERY, max(1, steps // 10))
@@ -249,7 +222,7 @@ def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
     for step in range(first + 1, steps + 1):
         loss = training.take(step - 1)
         log = step % log_every == 0 or step == steps
-        save = ranks.writes and (step == steps or time.monotonic() - saved > CHECKPOINT_SECONDS)
+        save = ranks.writes and (step == steps or time.monotonic() - saved > checkpoints.SECONDS)
         if log or save or step % LOOK_EVERY == 0:
             training.check_finite(step, loss)
         if bar is None:
@@ -262,13 +235,22 @@ def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
             bar.set_postfix_str(noted(loss, rows))
         bar.update(size)
         if save:
-            checkpoint(folder, model, training.optimizers, step, rows, elapsed)
+            checkpoints.write(folder, model, training.optimizers, Reached(step, elapsed, rows))
             saved = time.monotonic()
     if bar is not None:
         bar.close()
-        write_log(folder, rows)
+        checkpoints.write_log(folder, rows)
         facts = {"recipe": training.recipe._asdict(), **training.read, "held_out": rows[-1]}
         gpt.save(model, folder, facts)
+
+
+def resumed(training: Training, folder: Path) -> Reached:
+    """The training as its checkpoint left it, or at its beginning."""
+    reached = checkpoints.resume(folder, training.model, training.optimizers)
+    if reached is None:
+        return Reached(0, 0.0, [])
+    say(f"going on at step {reached.step:,} of {folder}")
+    return reached
 
 
 def paced(
@@ -322,60 +304,3 @@ def begin(folder: Path, request: dict[str, Any]) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(asked, request)
-
-
-def checkpoint(
-    folder: Path,
-    model: gpt.GPT,
-    optimizers: list[torch.optim.Optimizer],
-    step: int,
-    rows: list[dict[str, float]],
-    seconds: float,
-) -> None:
-    """All that the next step depends on, in one file that appears whole; the log beside it, for people."""
-    tensors = dict(model.state_dict())
-    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    for optimizer in optimizers:
-        for parameter, moments in optimizer.state.items():
-            tensors |= {f"{moment} {names[parameter]}": tensor for moment, tensor in moments.items()}
-    facts = {"step": str(step), "seconds": str(seconds), "rows": json.dumps(rows)}
-    write_tensors(folder / "checkpoint.safetensors", tensors, facts)
-    write_log(folder, rows)
-
-
-def write_log(folder: Path, rows: list[dict[str, float]]) -> None:
-    if rows:
-        lines = [",".join(rows[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in rows)]
-        write_text(folder / "log.csv", "\n".join(lines) + "\n")
-
-
-def log_of(folder: Path) -> list[dict[str, float]]:
-    """The rows of log.csv."""
-    head, *lines = (folder / "log.csv").read_text().splitlines()
-    return [dict(zip(head.split(","), map(float, line.split(",")), strict=True)) for line in lines]
-
-
-def resume(
-    folder: Path, model: gpt.GPT, optimizers: list[torch.optim.Optimizer]
-) -> tuple[int, list[dict[str, float]], float]:
-    """Puts model and optimizers where the checkpoint left them: the step, the rows and the seconds so far."""
-    from safetensors import SafetensorError, safe_open
-
-    path = folder / "checkpoint.safetensors"
-    if not path.exists():
-        return 0, [], 0.0
-    try:
-        with safe_open(path, "pt") as file:
-            facts: dict[str, Any] = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model.load_state_dict({name: tensors.pop(name) for name in model.state_dict()})
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise Broken(f"{path} is not a checkpoint of this model: {error}") from None
-    parameters = dict(model.named_parameters())
-    owners = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
-    for moment, name in (key.split(" ", 1) for key in tensors):
-        owners[parameters[name]].state[parameters[name]][moment] = tensors[f"{moment} {name}"].to(
-            parameters[name].device
-        )
-    say(f"going on at step {facts['step']} of {folder}")
-    return int(facts["step"]), json.loads(facts["rows"]), float(facts["seconds"])

@@ -4,7 +4,6 @@ Many SAEs train on one stream of activations, each as it would alone, to the bit
 that its next step depends on into a checkpoint, so that a killed run goes on and ends with the very same weights.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,11 +16,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 import games
-from boardsae import Broken, dictionary, runs, saes, tasks
+from boardsae import checkpoints, dictionary, runs, saes, tasks
 from boardsae.activations import lengths, scored
 from boardsae.cache import MAX_GB, CachedStream
+from boardsae.checkpoints import Reached
 from boardsae.devices import bf16_pays, device_name, device_of, wait_for
-from boardsae.files import alone_in, write_json, write_tensors, write_text
+from boardsae.files import alone_in, write_json
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
 from boardsae.saes.base import Outcome, Recipe, Step
@@ -30,7 +30,6 @@ from boardsae.stream import Batch, Feed, Stream
 from games.core import Transcripts, predicates
 
 LOG_EVERY = 50  # steps
-CHECKPOINT_SECONDS = 60
 FITTED_GAMES = 2000  # for SAEs that need no training
 FITTED_TRUTH = 60_000_000  # rows * predicates for those that need the truth
 SILENT = 100_000  # rows without firing after which the log calls a feature dead
@@ -143,45 +142,14 @@ class Run(Training):
         self.resume()
 
     def checkpoint(self) -> None:
-        """All that the next step depends on, in one file that appears whole; the log beside it, for people."""
         self.check_finite()
-        tensors = {f"sae {name}": tensor for name, tensor in self.sae.state_dict().items()}
-        for name, parameter in self.sae.named_parameters():
-            for moment, tensor in self.adam.state.get(parameter, {}).items():
-                tensors[f"{moment} {name}"] = tensor
-        facts = {"step": str(self.step), "seconds": str(self.seconds), "log": json.dumps(self.log)}
-        write_tensors(self.folder / "checkpoint.safetensors", tensors, facts)
-        self.write_log()
+        checkpoints.write(self.folder, self.sae, [self.adam], Reached(self.step, self.seconds, self.log))
 
     def resume(self) -> None:
-        from safetensors import SafetensorError, safe_open
-
-        path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
-            return
-        try:
-            with safe_open(path, "pt") as file:
-                facts: dict[str, Any] = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self.sae.load_state_dict({name: tensors.pop(f"sae {name}") for name in self.sae.state_dict()})
-        except (SafetensorError, KeyError, RuntimeError) as error:
-            raise Broken(f"{path} is not a checkpoint of this run: {error}") from None
-        parameters = dict(self.sae.named_parameters())
-        for key, tensor in tensors.items():
-            moment, name = key.split(" ", 1)
-            self.adam.state[parameters[name]][moment] = tensor.to(parameters[name].device)
-        self.step, self.seconds, self.log = (
-            int(facts["step"]),
-            float(facts["seconds"]),
-            json.loads(facts["log"]),
-        )
-        say(f"going on at step {self.step:,} of {self.folder}")
-
-    def write_log(self) -> None:
-        if self.log:
-            names = self.log[-1]  # a fine-tuned run ends with a term more; it is empty before
-            lines = [",".join(names), *(",".join(map(cell, map(row.get, names))) for row in self.log)]
-            write_text(self.folder / "log.csv", "\n".join(lines) + "\n")
+        reached = checkpoints.resume(self.folder, self.sae, [self.adam])
+        if reached is not None:
+            self.step, self.seconds, self.log = reached
+            say(f"going on at step {self.step:,} of {self.folder}")
 
     def end(self, held_out: Tensor, gradient: Tensor | None, facts: dict[str, Any]) -> None:
         """Thresholds from held-out rows, raw scale, and the files that make this a trained run."""
@@ -190,14 +158,14 @@ class Run(Training):
         self.sae.finish(held_out)
         both = self.both_ways(held_out, gradient)
         self.sae.fold(self.scale)
-        self.write_log()
+        checkpoints.write_log(self.folder, self.log)
         dictionary.write(self.folder, self.sae.saved(), metadata(self.spec, facts))
         last = self.log[-1] if self.log else {}
         record = {"seconds": round(self.seconds, 1), "scale": self.scale, "steps": self.step, "last": last}
         record["products"] = "bfloat16" if bf16_pays(held_out.device) else "float32"
         record["dead_after_rows"] = SILENT
         write_json(self.folder / "boardsae.json", record | both | facts)
-        (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        (self.folder / checkpoints.FILE).unlink(missing_ok=True)
 
     @torch.no_grad()
     def both_ways(self, x: Tensor, gradient: Tensor | None) -> dict[str, Any]:
@@ -214,10 +182,6 @@ class Run(Training):
             }
             for name, f in ways.items()
         }
-
-
-def cell(value: float | None) -> str:
-    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def metadata(spec: Spec, facts: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +285,7 @@ def follow(training: Sequence[Run], stream: Stream, errors: dict[Path, str | Non
     bar = progress(f"training {names}", steps * stream.feed.batch, "rows", done=first * stream.feed.batch)
     saved = time.monotonic()
     for step, batch in zip(range(first, steps), stream.batches(first), strict=False):
-        save = time.monotonic() - saved > CHECKPOINT_SECONDS
+        save = time.monotonic() - saved > checkpoints.SECONDS
         for run in training:
             if errors[run.folder] is None and run.step == step < run.spec.steps:
                 with alone(run, errors):

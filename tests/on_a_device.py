@@ -10,7 +10,7 @@ from made_task import opened
 
 from benchmarks.speed import gpu, tokens_to_gap
 from benchmarks.speed.tokens_to_gap import Way
-from boardsae import dictionary, gate, generate, gpt, muon, stream, train_gpt, train_sae
+from boardsae import checkpoints, dictionary, gate, generate, gpt, muon, stream, train_gpt, train_sae
 from boardsae.files import read_json
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS, passes
@@ -79,7 +79,7 @@ def test_every_way_to_train_works_on_a_device(how, task, tmp_path):
 @pytest.mark.usefixtures("elsewhere")
 def test_a_killed_run_goes_on_on_a_device(task, tmp_path, monkeypatch):
     wanted = trained(spec_of("standard"), tmp_path / "whole", task, pretend.NAME)
-    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     take = train_sae.Training.take
 
     def take_or_die(self, batch):

@@ -29,6 +29,7 @@ ORDER = [  # a module may import only what stands above it; ARCHITECTURE.md show
     "boardsae.hooked",
     "boardsae.muon",
     "boardsae.optimizers",
+    "boardsae.checkpoints",
     "boardsae.activations",
     "boardsae.model_formats",
     "boardsae.play",

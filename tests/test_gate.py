@@ -10,7 +10,7 @@ import torch
 import games
 from boardsae import gate, generate, gpt, plots, train_gpt
 from boardsae.activations import after_each_block, scored_rows
-from boardsae.play import batch_of, by_ply
+from boardsae.play import by_ply, ruled
 from boardsae.probes import STRENGTHS, best_thresholds, f1, fits, phi_within_ply
 from games.core import rows
 
@@ -128,7 +128,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, game, moves):
         super().__init__()
-        self.legal = batch_of(game, moves).legal
+        self.legal = ruled(game, moves).legal
 
     def forward(self, tokens):
         counts = self.legal.sum(-1, keepdim=True)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import games
-from boardsae import Broken, generate, gpt, train_gpt
+from boardsae import Broken, checkpoints, generate, gpt, train_gpt
 from boardsae.files import alone_in, write_json
 from boardsae.muon import Muon
 from boardsae.optimizers import OPTIMIZERS
-from boardsae.play import batch_of, by_ply, totals
-from boardsae.train_gpt import Recipe, cross_entropy, moves_at, train
+from boardsae.play import by_ply, ruled, totals
+from boardsae.train_gpt import Recipe, moves_at, summed_loss, train
 from games.core import play_all
 
 SHAPE = gpt.Shape("othello6", 33, 31, 3, 32, 2)
@@ -85,25 +85,25 @@ def test_a_batch_pairs_every_token_with_what_the_rules_allow_next():
     moves, _ = game.generate(2, 0, 400, game.policy("uniform"))
     short = np.flatnonzero((moves != 0).sum(1) < 32)[:2]
     moves = moves[np.r_[short, 0, 1]]
-    batch = batch_of(game, moves)
+    read, rules = ruled(game, moves)
     for g, line in enumerate(moves):
         states = play_all(game, line[line != 0])
         for p in range(31):
             known = states[p + 1] if p + 1 < len(states) else None
             legal = game.legal(known) if known else []
-            assert batch.legal[g, p].nonzero()[:, 0].tolist() == legal
-            assert int(batch.played[g, p]) in (legal or [0])
+            assert rules[g, p].nonzero()[:, 0].tolist() == legal
+            assert int(read.following[g, p]) in (legal or [0])
 
 
 def test_an_oracle_has_no_gap_and_a_blind_model_has_the_known_one():
     game = games.load("othello6")
     moves, _ = game.generate(0, 0, 100, game.policy("uniform"))
-    batch = batch_of(game, moves)
-    scores = totals(by_ply(Oracle(batch.legal), game, moves))
+    _, legal = ruled(game, moves)
+    scores = totals(by_ply(Oracle(legal), game, moves))
     assert scores["gap"] == pytest.approx(0, abs=1e-6)
     assert (scores["top1_legal"], scores["legal_mass"]) == (1, pytest.approx(1))
-    blind = totals(by_ply(Oracle(torch.ones_like(batch.legal)), game, moves))
-    counts = batch.legal.sum(-1)[batch.legal.any(-1)]
+    blind = totals(by_ply(Oracle(torch.ones_like(legal)), game, moves))
+    counts = legal.sum(-1)[legal.any(-1)]
     assert blind["loss"] == pytest.approx(np.log(33), rel=1e-5)
     assert blind["gap"] == pytest.approx(np.log(33) - counts.log().mean().item(), rel=1e-4)
     assert blind["legal_mass"] == pytest.approx((counts / 33).mean().item(), rel=1e-5)
@@ -113,21 +113,19 @@ def test_both_objectives_have_the_same_expectation():
     """Averaged over the moves that could have been played, `next` is `soft`."""
     game = games.load("othello6")
     moves, _ = game.generate(0, 0, 3, game.policy("uniform"))
-    batch = batch_of(game, moves)
-    logits = gpt.GPT(SHAPE, seed=1)(batch.tokens)
+    read, legal = ruled(game, moves)
+    logits = gpt.GPT(SHAPE, seed=1)(read.tokens)
     random = torch.Generator().manual_seed(0)
-    chances = batch.legal.float() + (~batch.legal.any(-1, keepdim=True)).float()
+    chances = legal.float() + (~legal.any(-1, keepdim=True)).float()
     nexts = [
-        cross_entropy(
+        summed_loss(
             logits,
-            batch._replace(played=chances.flatten(0, 1).multinomial(1, generator=random).view(3, 31)),
-            "next",
+            read._replace(following=chances.flatten(0, 1).multinomial(1, generator=random).view(3, 31)),
         )
         for _ in range(2000)
     ]
-    assert torch.stack(nexts).mean().item() == pytest.approx(
-        cross_entropy(logits, batch, "soft").item(), abs=2e-3
-    )
+    mean, live = torch.stack(nexts).mean().item(), read.goes_on.sum().item()
+    assert mean / live == pytest.approx(summed_loss(logits, read, legal).item() / live, abs=2e-3)
 
 
 def test_every_epoch_sees_every_game_once():
@@ -159,19 +157,19 @@ def weights(path):
 def test_killed_and_resumed_gives_the_same_bits(folder, tmp_path, monkeypatch, optimizer):
     asked = tiny(folder, optimizer=optimizer, lr=OPTIMIZERS[optimizer].lr)
     list(train("othello6", asked, tmp_path / "whole"))
-    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)  # after every step
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)  # after every step
     for die_after in (1, 13):
         pid = os.fork()
         if pid == 0:
             calls = iter(range(die_after))
-            real = train_gpt.checkpoint
+            real = checkpoints.write
 
             def deadly(*args, calls=calls, real=real):
                 if next(calls, None) is None:
                     os._exit(9)
                 real(*args)
 
-            monkeypatch.setattr(train_gpt, "checkpoint", deadly)
+            monkeypatch.setattr(checkpoints, "write", deadly)
             list(train("othello6", asked, tmp_path / "killed"))
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from boardsae import beginning, generate, gpt, models, train_gpt
+from boardsae import beginning, checkpoints, generate, gpt, models, train_gpt
 from boardsae.files import read_json
-from boardsae.play import batch_of
+from boardsae.play import ruled
 from boardsae.ranks import ALONE
-from boardsae.train_gpt import CPU, Recipe, Training, cross_entropy, moves_at, train
+from boardsae.train_gpt import CPU, Recipe, Training, moves_at, summed_loss, train
 
 STEP = 16 * 31  # tokens
 
@@ -30,13 +30,13 @@ def test_the_first_step_is_taken_from_the_weights_of_the_model(root):
     recipe = asked(root, start=str(root / "first"))
     training = Training(train_gpt.checked("othello6", recipe), recipe, CPU, ALONE)
     model = gpt.load(root / "first")
-    batch = batch_of(training.game, moves_at(training.moves, recipe, 0))
-    expected = cross_entropy(model(batch.tokens), batch, "soft")
+    read, legal = ruled(training.game, moves_at(training.moves, recipe, 0))
+    expected = summed_loss(model(read.tokens), read, legal) / read.goes_on.sum()
     assert training.take(0).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_what_was_learnt_is_kept_and_more_is_learnt(root, tmp_path):
-    first = train_gpt.log_of(root / "first")[-1]["gap"]
+    first = checkpoints.log_of(root / "first")[-1]["gap"]
     rows = list(train("othello6", asked(root, start=str(root / "first"), seed=1), tmp_path / "m"))
     again = list(train("othello6", asked(root, seed=1), tmp_path / "new"))
     assert rows[-1]["gap"] < min(first, again[-1]["gap"])
@@ -116,7 +116,7 @@ def test_a_model_from_elsewhere_keeps_its_activation_and_its_bias(root, tmp_path
 def test_killed_and_repeated_it_ends_with_the_same_bits(root, tmp_path, monkeypatch):
     recipe = asked(root, start=str(root / "first"))
     list(train("othello6", recipe, tmp_path / "whole"))
-    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)  # after every step
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)  # after every step
     take = Training.take
 
     def take_or_die(self, step):

@@ -15,11 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
 import games
-from boardsae import gate, generate, gpt, plots, probes, ranks, train_gpt
+from boardsae import checkpoints, gate, generate, gpt, plots, probes, ranks, train_gpt
 from boardsae.cli import app, models
 from boardsae.cli.models import finish
-from boardsae.play import batch_of, by_ply, pairs_of, totals
-from boardsae.train_gpt import Recipe, cross_entropy, train
+from boardsae.play import by_ply, pairs_of, ruled, totals
+from boardsae.train_gpt import Recipe, train
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,7 +53,7 @@ def test_chess_is_learnt_by_move_and_by_character(folders, tmp_path, name):
     assert model.shape[:3] == (name, {"chess": 1969, "chess-pgn": 32}[name], room)
     assert rows[-1]["legal_mass"] > 1.5 * rows[0]["legal_mass"]
     assert ("gap" in rows[-1]) == (name == "chess")
-    plots.curves_figure(train_gpt.log_of(tmp_path / "m"), name, tmp_path / "curves.png")
+    plots.curves_figure(checkpoints.log_of(tmp_path / "m"), name, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 20_000
 
 
@@ -69,11 +69,10 @@ def test_what_is_learnt_without_legal_moves_is_the_same():
     for name in ("othello6", "chess", "chess-pgn"):
         game = games.load(name)
         moves, _ = game.generate(5, 0, 30, game.policy("uniform"))
-        batch, pairs = batch_of(game, moves), pairs_of(game, moves)
-        assert torch.equal(batch.live, pairs.goes_on)
-        logits = torch.randn(*batch.legal.shape, generator=torch.Generator().manual_seed(0))
-        assert torch.equal(cross_entropy(logits, batch, "next"), cross_entropy(logits, pairs, "next"))
-        assert batch.legal.gather(-1, batch.played[..., None])[..., 0][batch.live].all()
+        read, legal = ruled(game, moves)
+        for ours, plain in zip(read, pairs_of(game, moves), strict=True):
+            assert torch.equal(ours, plain)
+        assert legal.gather(-1, read.following[..., None])[..., 0][read.goes_on].all()
 
 
 def test_a_model_of_characters_is_judged_by_what_may_be_written():
@@ -82,7 +81,7 @@ def test_a_model_of_characters_is_judged_by_what_may_be_written():
 
     class Knowing(torch.nn.Module):
         def forward(self, tokens):
-            return torch.where(batch_of(game, moves).legal, 0.0, -1e9)
+            return torch.where(ruled(game, moves).legal, 0.0, -1e9)
 
     scores = totals(by_ply(Knowing(), game, moves, exact=False))
     assert scores["legal_mass"] == pytest.approx(1)
@@ -117,7 +116,7 @@ def test_a_gate_wants_a_model_of_its_games(folders, tmp_path):
 
 
 def test_a_nan_stops_training_before_it_reaches_a_checkpoint(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)  # after every step
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)  # after every step
     take = train_gpt.Training.take
 
     def poisoned(self, step):
@@ -163,7 +162,7 @@ def test_whether_all_is_finite_is_one_question_to_the_device(folders):
 
 
 def test_a_process_that_saves_nothing_looks_as_rarely_as_ever(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     looked = []
     monkeypatch.setattr(train_gpt.Training, "check_finite", lambda _, step, _loss: looked.append(step))
     recipe = tiny(folders / "othello6", tokens=40 * 16 * 31)
@@ -189,7 +188,7 @@ def test_a_rate_far_too_high_is_told(folders, tmp_path):
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_gpt, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     pid = os.fork()
     if pid == 0:
         import resource
@@ -255,7 +254,7 @@ def test_two_processes_learn_as_one(tmp_path):
             *words, "--device", "cpu", "--data", tmp_path / "data", "--out", out, processes=processes
         )
         assert [code for _, code in ended] == [0] * processes, ended
-        curves.append([(row["train_loss"], row["loss"]) for row in train_gpt.log_of(out)])
+        curves.append([(row["train_loss"], row["loss"]) for row in checkpoints.log_of(out)])
         assert (out / "curves.png").exists()
         assert "no gate: expected 100 games or more" in ended[0][0][1]
     assert len(curves[0]) >= 10

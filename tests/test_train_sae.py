@@ -15,7 +15,7 @@ import torch
 from made_task import opened
 from safetensors import safe_open
 
-from boardsae import Broken, asked, dictionary, runs, scoring, sparsity, train_sae
+from boardsae import Broken, asked, checkpoints, dictionary, runs, scoring, sparsity, train_sae
 from boardsae.devices import device_of
 from boardsae.runs import Spec
 from boardsae.saes import VARIANTS
@@ -63,7 +63,7 @@ def test_a_killed_run_ends_with_the_same_bits(name, task, tmp_path, monkeypatch)
     kl = 0.3 if name == "topk" else 0.0
     asked_for = spec(name, rows=256 * 12, kl_finetune=kl)
     train_sae.train([(asked_for, tmp_path / "whole")], task)
-    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     dies_at = 5 + len(name) % 4
     take = train_sae.Training.take
 
@@ -83,7 +83,7 @@ def test_a_killed_run_ends_with_the_same_bits(name, task, tmp_path, monkeypatch)
 
 def test_a_run_killed_by_the_system_goes_on(task, tmp_path, monkeypatch):
     train_sae.train([(spec("topk"), tmp_path / "whole")], task)
-    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     child = os.fork()
     if not child:
         checkpoint, saved = train_sae.Run.checkpoint, []
@@ -104,7 +104,7 @@ def test_a_run_killed_by_the_system_goes_on(task, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     take, steps = train_sae.Training.take, []
 
     def take_until_full(self, batch):
@@ -202,7 +202,7 @@ def losing_its_numbers():
 
 
 def test_a_run_that_loses_its_numbers_fails_alone(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_sae, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0)
     bad = losing_its_numbers()
     results = train_sae.train([(bad, tmp_path / "bad"), (spec("topk"), tmp_path / "good")], task)
     assert "no longer finite at step 1" in results[tmp_path / "bad"]
@@ -231,7 +231,7 @@ def test_fine_tuning_runs_the_model_in_its_share_alone(task, tmp_path, monkeypat
 
 
 def test_numbers_of_the_log_are_whole_where_they_count():
-    assert [train_sae.cell(value) for value in (1_204_224, 0.12345678, None)] == ["1204224", "0.123457", ""]
+    assert [checkpoints.cell(value) for value in (1_204_224, 0.12345678, None)] == ["1204224", "0.123457", ""]
 
 
 def test_steps_are_the_same_from_wherever_they_are_read(task):

@@ -82,10 +82,10 @@ def train_gpt(
 
 def finish(folder: Path, device: Any) -> None:
     """The figures of a trained model and its gate, unless it has them."""
-    from boardsae import gate, plots, train_gpt
+    from boardsae import checkpoints, gate, plots
     from boardsae.files import read_json, sha256
 
-    plots.curves_figure(train_gpt.log_of(folder), folder.name, folder / "curves.png")
+    plots.curves_figure(checkpoints.log_of(folder), folder.name, folder / "curves.png")
     record = folder / "gate.json"
     if record.exists() and read_json(record)["model"] == sha256(folder / "model.safetensors"):
         return

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boardsae.gpt import GPT
-from boardsae.play import Batch
+from boardsae.play import Ruled
 
 NAMES = (
     "rows",
@@ -28,11 +28,11 @@ NAMES = (
 )
 
 
-def judged(log_p: Float[Tensor, "game ply token"], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def judged(log_p: Float[Tensor, "game ply token"], games: Ruled) -> tuple[Tensor, Tensor, Tensor]:
     """At every token: CE of the one played, mass on legal ones, whether the top is legal."""
-    ce = -log_p.gather(-1, batch.played[..., None])[..., 0]
-    mass = (log_p.exp() * batch.legal).sum(-1)
-    top = batch.legal.gather(-1, log_p.argmax(-1, keepdim=True))[..., 0].float()
+    ce = -log_p.gather(-1, games.read.following[..., None])[..., 0]
+    mass = (log_p.exp() * games.legal).sum(-1)
+    top = games.legal.gather(-1, log_p.argmax(-1, keepdim=True))[..., 0].float()
     return ce, mass, top
 
 
@@ -40,7 +40,7 @@ def judged(log_p: Float[Tensor, "game ply token"], batch: Batch) -> tuple[Tensor
 def by_game(
     model: GPT,
     layer: int,
-    batch: Batch,
+    games: Ruled,
     x: Float[Tensor, "game ply d"],
     spliced: Float[Tensor, "game ply d"],
     mean: Float[Tensor, " d"],
@@ -52,7 +52,7 @@ def by_game(
         return model.tail(at, layer).log_softmax(-1)
 
     log_p, log_q = log_probabilities(x), log_probabilities(spliced)
-    ce, mass, top = judged(log_q, batch)
+    ce, mass, top = judged(log_q, games)
     columns = {
         "ce_spliced": ce,
         "kl": (log_p.exp() * (log_p - log_q)).sum(-1),
@@ -60,11 +60,11 @@ def by_game(
         "legal_spliced": top,
     }
     if known is None:
-        columns |= dict(zip(("ce", "mass", "legal"), judged(log_p, batch), strict=True))
+        columns |= dict(zip(("ce", "mass", "legal"), judged(log_p, games), strict=True))
         columns["rows"] = torch.ones_like(ce)
         for name, instead in (("ce_zero", torch.zeros_like(x)), ("ce_mean", mean.expand_as(x))):
-            columns[name] = judged(log_probabilities(instead), batch)[0]
-    live = batch.live.double()
+            columns[name] = judged(log_probabilities(instead), games)[0]
+    live = games.read.goes_on.double()
     sums = {name: (column * live).sum(1) for name, column in columns.items()}
     if known is not None:
         sums = dict(zip(NAMES, known.unbind(1), strict=True)) | sums
