@@ -22,15 +22,12 @@ from boardsae.metrics import METRICS
 from boardsae.progress import progress, say
 from boardsae.scorer import Scorer
 from boardsae.subject import Subject, check_width
-from boardsae.targets import of, subjects
+from boardsae.targets import Target, found, of
 from games.core import no_such
 
 Each = TypeVar("Each")
 Made = TypeVar("Made")
 Record = dict[str, Any]
-Found = tuple[
-    str, Path | None, Subject | Exception
-]  # a target: its name, its folder if it is a run, what it is
 
 
 class Desk:
@@ -77,26 +74,28 @@ def score_targets(
     targets: Sequence[str], task: str, limit: int | None = None, force: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every target's name and record; a record of {"error"} for those that cannot be scored."""
-    found = list(subjects(list(targets)))
-    records = [None if folder is None or force or limit else known(folder) for _, folder, _ in found]
-    waiting = [each for each, record in zip(found, records, strict=True) if record is None]
-    bar = progress("scoring", len(found), "SAEs", len(found) - len(waiting))
-    names = [s.facts.get("task", task) for _, _, s in waiting if isinstance(s, Subject)]
-    desks = desks_of(dict.fromkeys(names), limit)
+    asked = list(found(targets))
+    records = [None if each.folder is None or force or limit else known(each.folder) for each in asked]
+    waiting = [each for each, record in zip(asked, records, strict=True) if record is None]
+    bar = progress("scoring", len(asked), "SAEs", len(asked) - len(waiting))
+    desks = desks_of(dict.fromkeys(each.task or task for each in waiting), limit)
 
-    def made(each: Found) -> Record:
-        _, folder, subject = each
-        desk = desks[subject.facts.get("task", task)] if isinstance(subject, Subject) else subject
-        if isinstance(subject, Exception) or isinstance(desk, Exception):
+    def made(each: Target) -> Record:
+        desk = desks[each.task or task]
+        if isinstance(desk, Exception):
             return {"error": str(desk)}
-        return scored(desk, subject, folder if not limit else None)
+        try:
+            subject = each.read()
+        except Exception as error:  # one broken SAE of many is a row with its error
+            return {"error": str(error)}
+        return scored(desk, subject, each.folder if not limit else None)
 
     with closing(side_by_side(made, waiting)) as fresh:
-        for (name, _, _), record in zip(found, records, strict=True):
+        for each, record in zip(asked, records, strict=True):
             if record is None:
                 record = next(fresh)
                 bar.update(1)
-            yield name, record
+            yield each.name, record
     bar.close()
 
 

@@ -1,15 +1,15 @@
-"""What can be scored: a run, an SAE of another library, a folder of them, `file.py:factory`, an object; as subjects."""
+"""What can be scored: a run, an SAE of another library, a folder of them, `file.py:factory`, an object."""
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from boardsae import foreign, plugins, runs
+from boardsae import Broken, foreign, plugins, runs
 from boardsae.coder import Coder
 from boardsae.subject import Subject, read_foreign, read_run
 
@@ -97,17 +97,33 @@ def directions(coder: Coder) -> Tensor | None:
     return weights.detach().float() if isinstance(weights, Tensor) and weights.ndim == 2 else None
 
 
-def subjects(targets: list[str]) -> Iterator[tuple[str, Path | None, Subject | Exception]]:
-    """Every target: its name, its directory if it is a run of ours, and the subject or why there is none."""
+class Target(NamedTuple):
+    """Something to be scored. Of many SAEs each is read when its turn comes, since all would fill the memory."""
+
+    name: str
+    folder: Path | None  # where its record belongs, if it is a run of ours
+    task: str | None  # that it was trained on, if it says
+    read: Callable[[], Subject]
+
+
+def found(targets: Iterable[str]) -> Iterator[Target]:
+    """Everything that the targets name. What a target names by itself is read at once: its fault is the command's."""
     for target in targets:
         if is_factory(target):
-            yield target, None, made_by(target)
-            continue
-        if foreign.is_sae(Path(target)) and not is_ours(Path(target)):
-            yield target, *read(Path(target))
-            continue
-        for folder in saes(target):
-            try:
-                yield str(folder), *read(folder)
-            except Exception as error:  # one broken SAE of many is a row with its error
-                yield str(folder), folder if is_ours(folder) else None, error
+            subject = made_by(target)
+            yield Target(target, None, None, lambda subject=subject: subject)
+        elif foreign.is_sae(Path(target)) and not is_ours(Path(target)):
+            subject = read_foreign(Path(target))
+            yield Target(target, None, None, lambda subject=subject: subject)
+        else:
+            for folder in saes(target):
+                ours = folder if is_ours(folder) else None
+                yield Target(str(folder), ours, ours and task_of(ours), lambda folder=folder: read(folder)[1])
+
+
+def task_of(run: Path) -> str | None:
+    """The task of a run; none where its files are broken, which reading it will tell."""
+    try:
+        return runs.facts_of(run).get("task")
+    except (OSError, ValueError, Broken):
+        return None

@@ -1,7 +1,9 @@
 """Scores of whole SAEs: what a perfect one and one that predicts the mean get, what is refused, what is kept."""
 
+import gc
 import json
 import sys
+import weakref
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from time import sleep
@@ -279,6 +281,30 @@ def test_several_at_once_score_as_each_alone(task, tmp_path, monkeypatch, thread
     assert scored(3) == alone
     assert [name for name, *_ in alone] == [str(tmp_path / str(seed)) for seed in range(4)]
     assert [metrics is None for _, metrics, _ in alone] == [False, True, False, False]
+
+
+def test_runs_are_read_one_after_the_other(task, tmp_path, monkeypatch, threads):
+    """A folder may hold more SAEs than memory does."""
+    threads(1)
+    monkeypatch.setattr(tasks, "of", lambda _: task.task)
+    monkeypatch.setattr(tasks, "open_task", lambda _: task)
+    monkeypatch.setattr("boardsae.evidence.GAMES", 40)
+    specs = [Spec("made", "random", {"k": 3}, 32, 4096, seed=seed) for seed in range(3)]
+    train_sae.train([(spec, tmp_path / str(spec.seed)) for spec in specs], task)
+    held, most, real = weakref.WeakSet(), [], targets.read
+
+    def watched(folder):
+        where, subject = real(folder)
+        gc.collect()
+        held.add(subject.coder)
+        most.append(len(held))
+        return where, subject
+
+    monkeypatch.setattr(targets, "read", watched)
+    assert len(list(scoring.score_targets([str(tmp_path)], "made"))) == 3
+    assert most == [1, 1, 1]
+    assert len(list(scoring.score_targets([str(tmp_path)], "made"))) == 3
+    assert len(most) == 3  # what is scored is not even read
 
 
 def test_as_many_work_at_once_as_there_are_threads(threads):
