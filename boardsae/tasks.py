@@ -16,9 +16,9 @@ from games.core import no_such
 
 class Task(NamedTuple):
     name: str
-    game: str
     model: str  # a reference model or a folder
     layer: int  # SAEs read the residual stream after this block
+    game: str
     games: int
     seed: int  # of the games
     moves: str | None  # SHA-256 of the games' moves.npy; None where nothing is pinned
@@ -26,83 +26,29 @@ class Task(NamedTuple):
     policy: str | None = None  # that plays them; the game's own
 
 
+# fmt: off
+# game, games, seed, SHA-256 of the moves, folder, policy
+OTHELLO6 = ("othello6", 200_000, 0, "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
+            "data/othello6", None)
+OTHELLO = ("othello", 200_000, 0, "3777252540634d6ef3b1bea27b99d0b830845f7ebd1d714e732e12657220b235",
+           "data/othello", None)
+CHESS = ("chess", 50_000, 0, "80485e8b13835f19c1873953ab31317a1433b93f5a31d1e70c1083c32a26d37d",
+         "data/chess-uniform", "uniform")
+CHESS_PGN = ("chess-pgn", 50_000, 0, "e9805ba06c1219b04de2948be6c4703190146ca046acb1204e49431bb489b616",
+             "data/chess-pgn", None)
 TASKS = {
     task.name: task
     for task in (
-        Task(
-            "othello6-v1",
-            "othello6",
-            "othello6-v1",
-            1,
-            200_000,
-            0,
-            "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
-            "data/othello6",
-        ),
-        Task(
-            "othello6-v2",
-            "othello6",
-            "othello6-v2",
-            3,
-            200_000,
-            0,
-            "54222ab42fadf349cce8e703fe0453e670f5e52d65bfa22a4ba32afbd5a553af",
-            "data/othello6",
-        ),
-        Task(
-            "othello-v1",
-            "othello",
-            "othello-v1",
-            1,
-            200_000,
-            0,
-            "3777252540634d6ef3b1bea27b99d0b830845f7ebd1d714e732e12657220b235",
-            "data/othello",
-        ),
-        Task(
-            "othello-v2",
-            "othello",
-            "othello-v2",
-            3,
-            200_000,
-            0,
-            "3777252540634d6ef3b1bea27b99d0b830845f7ebd1d714e732e12657220b235",
-            "data/othello",
-        ),
-        Task(
-            "chess-v2",
-            "chess",
-            "chess-v2",
-            3,
-            50_000,
-            0,
-            "80485e8b13835f19c1873953ab31317a1433b93f5a31d1e70c1083c32a26d37d",
-            "data/chess-uniform",
-            "uniform",
-        ),
-        Task(
-            "chess-v3",
-            "chess",
-            "chess-v3",
-            5,
-            50_000,
-            0,
-            "80485e8b13835f19c1873953ab31317a1433b93f5a31d1e70c1083c32a26d37d",
-            "data/chess-uniform",
-            "uniform",
-        ),
-        Task(
-            "chess-pgn-v1",
-            "chess-pgn",
-            "chess-pgn-v1",
-            1,
-            50_000,
-            0,
-            "e9805ba06c1219b04de2948be6c4703190146ca046acb1204e49431bb489b616",
-            "data/chess-pgn",
-        ),
+        Task("othello6-v1", "othello6-v1", 1, *OTHELLO6),
+        Task("othello6-v2", "othello6-v2", 3, *OTHELLO6),
+        Task("othello-v1", "othello-v1", 1, *OTHELLO),
+        Task("othello-v2", "othello-v2", 3, *OTHELLO),
+        Task("chess-v2", "chess-v2", 3, *CHESS),
+        Task("chess-v3", "chess-v3", 5, *CHESS),
+        Task("chess-pgn-v1", "chess-pgn-v1", 1, *CHESS_PGN),
     )
 }
+# fmt: on
 
 
 class Open(NamedTuple):
@@ -130,7 +76,7 @@ def of(name: str) -> Task:
             f"{folder} is no model of train-gpt: its model.json or gate.json lacks {error}"
         ) from None
     many = generate.DEFAULT_GAMES.get(game, generate.OTHERS)
-    return Task(folder.name, game, str(folder), layer, many, 0, None, games)
+    return Task(folder.name, str(folder), layer, game, many, 0, None, games)
 
 
 def open_task(task: Task) -> Open:

@@ -9,7 +9,7 @@ def opened(folder, count=3000, layer=0, game="othello6", layers=3):
     dataset = generate.from_policy(game, count, 0, "uniform", 1, folder / "data")
     vocabulary, room = alphabet(games.load(game))
     model = gpt.GPT(gpt.Shape(game, vocabulary, room - 1, layers, 16, 2), seed=0).eval()
-    task = tasks.Task("made", game, str(folder / "model"), layer, count, 0, None, str(folder / "data"))
+    task = tasks.Task("made", str(folder / "model"), layer, game, count, 0, None, str(folder / "data"))
     games_hash = dataset.manifest["files"]["moves.npy"]["sha256"]
     return tasks.Open(
         task, model, folder / "model", dataset, {"model": gpt.identity(model), "games": games_hash}

@@ -92,7 +92,7 @@ def pack_lines(dataset: data.Dataset, device: torch.device, sizes: Sizes, rate: 
     vocabulary, room = alphabet(dataset.game)
     model = gpt.GPT(gpt.Shape(GAME, vocabulary, room - 1, *gpt.SIZES[sizes.gpt])).eval()
     layer = min(LAYER, model.shape.layers - 1)
-    task = tasks.Task("speed", GAME, "drawn", layer, sizes.games, 0, None, str(dataset.folder))
+    task = tasks.Task("speed", "drawn", layer, GAME, sizes.games, 0, None, str(dataset.folder))
     opened = tasks.Open(task, model, dataset.folder, dataset, {})
     for batch in sizes.batches:
         stream = Stream(opened, Feed(layer, batch), device)
