@@ -11,11 +11,9 @@ import numpy as np
 from boardsae.evidence import Evidence, Part
 from boardsae.features import Features
 from boardsae.metrics import METRICS, paper, supervised
-from boardsae.metrics.cells import absent, number, summed
+from boardsae.metrics.cells import absent, plain, summed
 from boardsae.metrics.counting import Counts
 from boardsae.metrics.detectors import Choice, by_game
-
-BARE = {"low": None, "high": None, "split": "report", "reason": None}
 
 
 class Concept(NamedTuple):
@@ -74,7 +72,7 @@ def of_board(
     rebuilt = reconstruction(features, own, board, report)
     tables["paper_rebuilt"] = by_games(rebuilt, report)
     metrics["reconstruction_paper@1"] = summed(tables["paper_rebuilt"], supervised.pooled_f1, "report")
-    metrics["reconstruction_text@1"] = {"value": number(rebuilt.text()), **BARE}
+    metrics["reconstruction_text@1"] = plain(rebuilt.text())
 
 
 def of_strategy(

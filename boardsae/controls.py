@@ -27,11 +27,11 @@ from boardsae.evidence import GAMES, Everywhere, Evidence, Part
 from boardsae.files import read_json, write_record
 from boardsae.progress import progress, say
 from boardsae.runs import Spec
+from boardsae.saes import BASELINES
 from boardsae.scorer import Scorer
-from boardsae.subject import SCHEMA, Subject, read_run
+from boardsae.subject import Subject, read_run
 
 ROWS = 400_000  # that the trained controls see
-TRAINED = ("frozen_decoder", "random", "pca", "neurons", "probe_oracle")
 
 
 class Given:
@@ -113,7 +113,7 @@ def clock(evidence: Evidence) -> np.ndarray:
 def trained(opened: tasks.Open, layer: int | None, root: Path) -> Iterator[tuple[Subject, tasks.Open, str]]:
     """The controls of the zoo and the twin's SAE: each with what it was trained on, and the site that it reads."""
     task, width = opened.task, 8 * opened.model.shape.width
-    specs = [Spec(task.name, name, {}, width, ROWS, layer=layer) for name in TRAINED]
+    specs = [Spec(task.name, name, {}, width, ROWS, layer=layer) for name in BASELINES]
     asked = [(spec, root / spec.variant) for spec in specs]
     train_sae.train(asked, opened)
     for spec, folder in asked:
@@ -134,7 +134,7 @@ def trained(opened: tasks.Open, layer: int | None, root: Path) -> Iterator[tuple
 
 def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[str, Any]]:
     """The controls of a task: those in results/<task>/controls, else those shipped with it, else made now."""
-    folder = root / Path(evidence.opened.task.name).name / "controls"
+    folder = root / Path(evidence.opened.task.name).name / runs.CONTROLS_FOLDER
     file = folder / "scores.json"
     if file.exists() and not force:
         if are_of(evidence, held := read_json(file)["controls"]):
@@ -157,7 +157,7 @@ def are_of(evidence: Evidence, held: Iterable[dict[str, Any]]) -> bool:
         record["hashes"]["games"] == evidence.opened.hashes["games"]
         and record["of"] == evidence.opened.hashes["model"]
         and record["layer"] == evidence.layer
-        and record["schema"] == SCHEMA
+        and record["schema"] == runs.SCHEMA
         for record in held
     )
 

@@ -5,24 +5,12 @@ from typing import Any, NamedTuple
 
 from boardsae.frontier import Cell, Point, Reading, over_seeds, read_at
 from boardsae.records import Found, Run
+from boardsae.saes import BASELINES
 from games.core import no_such
 
 L0 = "l0"  # the metric that curves are drawn over
-SETTINGS = (
-    "d_sae",
-    "rows",
-    "layer",
-    "recipe",
-    "kl_finetune",
-    "batch",
-)  # of a spec, beside variant and options
-CONTROLS = (
-    "frozen_decoder",
-    "random",
-    "pca",
-    "neurons",
-    "probe_oracle",
-)  # variants of the zoo that are baselines
+# of a spec, beside variant and options
+SETTINGS = ("d_sae", "rows", "layer", "recipe", "kl_finetune", "batch")
 
 
 class Entry(NamedTuple):
@@ -83,7 +71,7 @@ def entries(found: Found) -> list[Entry]:
     for (control, variant, *_), runs in grouped.items():
         by_variant.setdefault((control, variant), []).append(runs)
     return [
-        Entry(variant + suffix, variant, runs, control or variant in CONTROLS)
+        Entry(variant + suffix, variant, runs, control or variant in BASELINES)
         for (control, variant), groups in by_variant.items()
         for suffix, runs in named(groups)
     ]

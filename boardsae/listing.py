@@ -27,12 +27,12 @@ def list_predicates(name: str | None) -> Iterator[str]:
 
 
 def list_variants(_game: str | None) -> Iterator[str]:
-    from boardsae.saes import CONTROLS, VARIANTS
+    from boardsae.saes import BASELINES, VARIANTS
     from boardsae.saes.base import options_of
 
     yield "variant\tkind\tsparsity\toptions"
     for name, variant in VARIANTS.items():
-        kind = "control" if variant in CONTROLS else "method"
+        kind = "control" if variant.name in BASELINES else "method"
         options = ", ".join(f"{option}={value}" for option, value in options_of(variant).items())
         yield f"{name}\t{kind}\t{variant.sparsity or '-'}\t{options or '-'}"
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from boardsae.entries import Entry, name_of
+from boardsae.saes import BASELINES
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     *("#000000", "#e69f00", "#56b4e9", "#009e73"),
@@ -24,7 +25,7 @@ FAMILIES = {
     "top k": ("topk", "batch_topk", "matryoshka"),
     "choice and gradient": ("mutual_choice", "feature_choice", "gradient"),
     "end to end": ("local", "e2e", "e2e_ds"),
-    "controls": ("frozen_decoder", "random", "pca", "neurons", "probe_oracle"),
+    "controls": BASELINES,
 }
 TOGETHER = 8  # entries that one panel can hold
 

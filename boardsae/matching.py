@@ -98,7 +98,7 @@ def trained(root: Path) -> list[tuple[Spec, Path]]:
     """Runs whose directions are learnt: at the residual stream, by a method of the zoo, weights at hand."""
     found = []
     for folder in runs.runs(root):
-        if "controls" in folder.relative_to(root).parts or not runs.is_trained(folder):
+        if runs.CONTROLS_FOLDER in folder.relative_to(root).parts or not runs.is_trained(folder):
             continue
         if runs.is_imported(folder) or not (folder / "sae_weights.safetensors").exists():
             continue  # published records come without weights

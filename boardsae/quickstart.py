@@ -22,8 +22,7 @@ from boardsae.evidence import Evidence
 from boardsae.grid import grid
 from boardsae.leaderboard import Board, View
 from boardsae.progress import say
-from boardsae.records import CONTROLS
-from boardsae.runs import Spec
+from boardsae.runs import CONTROLS_FOLDER, Spec
 from games.core import no_such
 
 ROWS = 500_000
@@ -91,7 +90,7 @@ def score_all(task: str, out: Path) -> None:
 
 
 def is_control(folder: Path) -> bool:
-    return CONTROLS in folder.parts
+    return CONTROLS_FOLDER in folder.parts
 
 
 @contextmanager

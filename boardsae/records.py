@@ -18,11 +18,9 @@ import numpy as np
 
 from boardsae import Broken
 from boardsae.files import read_json
-from boardsae.runs import MARKS
+from boardsae.runs import CONTROLS_FOLDER, MARKS, SCHEMA
 from games.core import no_such
 
-SCHEMA = 1
-CONTROLS = "controls"  # the folder of a task's controls
 MATCHING = "matching.csv"
 SQUARE = re.compile(r"\b[a-h][1-8]\b")  # in the name of a predicate
 ALIKE = "seed_similarity@1"  # the metric that it gives a run
@@ -73,10 +71,10 @@ def find(root: Path) -> Found:
         raise FileNotFoundError(f"no folder {root}; boardsae sweep or boardsae quickstart make one")
     runs, left_out = [], []
     for path in sorted({mark.parent for name in MARKS for mark in root.rglob(name)}):
-        if any(parent.name == CONTROLS for parent in path.parents):
+        if any(parent.name == CONTROLS_FOLDER for parent in path.parents):
             continue  # the SAEs that some controls are, scored with the others
         try:
-            runs += controls_in(path) if path.name == CONTROLS else [run_in(path)]
+            runs += controls_in(path) if path.name == CONTROLS_FOLDER else [run_in(path)]
         except (Broken, Unscored) as fault:
             left_out.append(LeftOut(path, task_of(path), str(fault)))
     if not runs and not left_out:

@@ -26,6 +26,8 @@ from boardsae.saes.base import RECIPES, options_of
 from games.core import no_such
 
 MARKS = ("spec.json", "boardsae.json", "error.json", "scores.json")
+SCHEMA = 1  # of a record in scores.json
+CONTROLS_FOLDER = "controls"  # beside the runs of a task
 
 
 @dataclasses.dataclass(frozen=True)

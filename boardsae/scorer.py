@@ -24,10 +24,8 @@ from boardsae.coder import Checked, slices
 from boardsae.evidence import Evidence
 from boardsae.features import Features
 from boardsae.metrics import METRICS, bootstrap, functional, geometry, unsupervised
-from boardsae.metrics.cells import absent, given, valued
+from boardsae.metrics.cells import absent, given, plain, valued
 from boardsae.subject import Subject, header
-
-BARE = {"low": None, "high": None, "split": "report", "reason": None}
 
 
 class Scorer:
@@ -109,8 +107,8 @@ class Scorer:
             (coder.encode_once(evidence.sample[some]) != 0).sum() for some in slices(len(evidence.sample))
         ]
         value = torch.stack(sample).double().sum().item() / len(evidence.sample)
-        metrics["l0_all@1"] = {"value": value, **BARE, "split": "train"}
-        metrics["alive@1"] = {"value": float((fired > 0).mean()), **BARE, "window": len(report.x)}
+        metrics["l0_all@1"] = plain(value, "train")
+        metrics["alive@1"] = plain((fired > 0).mean()) | {"window": len(report.x)}
         if not subject.decodes or evidence.site != "residual":
             why = (
                 "it has no decoder"
@@ -158,12 +156,10 @@ class Scorer:
             )
             metrics["max_cosine@1"] = metrics["steering@1"] = absent(why)
             return
-        metrics["max_cosine@1"] = {"value": geometry.max_cosines(directions[alive]).mean().item(), **BARE}
+        metrics["max_cosine@1"] = plain(geometry.max_cosines(directions[alive]).mean())
         own, random = self.steering(directions[geometry.some(alive)]), self.random_steering()
         ratio = own / random
-        metrics["steering@1"] = {
-            "value": ratio.median().item(),
-            **BARE,
+        metrics["steering@1"] = plain(ratio.median()) | {
             "p90": ratio.quantile(0.9).item(),
             "above_random": (own > random).float().mean().item(),
             "features": len(own),

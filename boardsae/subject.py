@@ -11,8 +11,6 @@ from boardsae.coder import Coder
 from boardsae.dictionary import Dictionary
 from boardsae.evidence import Evidence
 
-SCHEMA = 1  # of the record
-
 
 class Subject(NamedTuple):
     """What is scored; `directions` are its decoder's, where it has some."""
@@ -52,7 +50,7 @@ def check_width(subject: Subject, evidence: Evidence) -> None:
 
 def header(evidence: Evidence, subject: Subject) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
+        "schema": runs.SCHEMA,
         "task": evidence.opened.task.name,
         "hashes": evidence.opened.hashes,
         "layer": evidence.layer,

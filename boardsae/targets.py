@@ -23,7 +23,7 @@ def folders(target: str) -> list[Path]:
         )
     if root.is_file():
         raise ValueError(f"{target} is a file; give the folder that holds it, or file.py:factory")
-    found = [run for run in runs.runs(root) if "controls" not in run.relative_to(root).parts]
+    found = [run for run in runs.runs(root) if runs.CONTROLS_FOLDER not in run.relative_to(root).parts]
     if not found:
         raise ValueError(f"no runs in {target}; boardsae train-sae and boardsae sweep make some")
     return found

@@ -9,6 +9,7 @@ from made_task import opened
 from boardsae import controls, train_sae
 from boardsae.evidence import Evidence
 from boardsae.metrics.detectors import f1
+from boardsae.saes import BASELINES
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_controls_are_made_once_and_read_as_they_should(task, tmp_path, monkeypa
     monkeypatch.setattr(train_sae, "FITTED_GAMES", 60)
     evidence = Evidence(task, limit=30)
     made = {record["subject"]["name"]: record["metrics"] for record in controls.records(evidence, tmp_path)}
-    assert set(made) == {"always_on", "clock", "perfect", "linear_probe", *controls.TRAINED, "random_gpt"}
+    assert set(made) == {"always_on", "clock", "perfect", "linear_probe", *BASELINES, "random_gpt"}
     for name in ("always_on", "clock"):
         assert abs(made[name]["cov_x@1"]["value"]) < 0.02
     assert made["perfect"]["coverage@1"]["value"] > 0.99

@@ -10,6 +10,7 @@ import torch
 from boardsae import Broken, controls, generate, gpt, models, tasks
 from boardsae.evidence import Evidence
 from boardsae.files import read_json
+from boardsae.saes import BASELINES
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
@@ -30,7 +31,7 @@ def test_the_controls_of_a_named_task_are_shipped(name, tmp_path, monkeypatch):
     evidence = Evidence(tasks.open_task(tasks.of(name)))
     made = controls.records(evidence, tmp_path)
     names = {record["subject"]["name"] for record in made}
-    assert names == {"always_on", "clock", "perfect", "linear_probe", *controls.TRAINED, "random_gpt"}
+    assert names == {"always_on", "clock", "perfect", "linear_probe", *BASELINES, "random_gpt"}
     assert controls.records(evidence, tmp_path) == made
     other = Evidence(tasks.open_task(tasks.of(name)), layer=evidence.layer + 1)
     assert controls.shipped(other) == []

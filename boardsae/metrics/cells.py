@@ -26,6 +26,11 @@ def valued(value: Any, draws: np.ndarray, split: str) -> dict[str, Any]:
     return {"value": number(value), "low": number(low), "high": number(high), "split": split, "reason": None}
 
 
+def plain(value: Any, split: str = "report") -> dict[str, Any]:
+    """The cell of a metric without an interval."""
+    return {"value": number(value), "low": None, "high": None, "split": split, "reason": None}
+
+
 def summed(table: np.ndarray, statistic: bootstrap.Statistic, split: str) -> dict[str, Any]:
     return valued(statistic(table.sum(0)), bootstrap.draws(table, statistic), split)
 

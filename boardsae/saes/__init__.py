@@ -25,6 +25,7 @@ from games.core import no_such
 METHODS = (Standard, PAnneal, Gated, GatedPAnneal, TopK, BatchTopK, MutualChoice, FeatureChoice, Gradient)
 METHODS = (*METHODS, Local, E2E, E2EDownstream, JumpReLU, Matryoshka)
 CONTROLS = (FrozenDecoder, Random, PCA, Neurons, ProbeOracle)
+BASELINES = tuple(control.name for control in CONTROLS)
 VARIANTS: dict[str, type[SAE]] = {variant.name: variant for variant in (*METHODS, *CONTROLS)}
 
 

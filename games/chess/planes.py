@@ -10,7 +10,6 @@ from games.chess.rules import SQUARES
 from games.core import Plane
 
 KINDS = {"P": "pawn", "N": "knight", "B": "bishop", "R": "rook", "Q": "queen", "K": "king"}
-VALUES = {"P": 1, "N": 3, "B": 3, "R": 5, "Q": 9, "K": 0}
 PREY = {"P": "NBRQK", "N": "RQK", "B": "RQK", "R": "QK", "Q": "K", "K": ""}  # the king and what is worth more
 COLOURS = {"white": True, "black": False}
 CASTLINGS = {"K": "White kingside", "Q": "White queenside", "k": "Black kingside", "q": "Black queenside"}

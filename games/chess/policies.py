@@ -6,7 +6,7 @@ from games.chess import rules
 from games.chess.rules import MOVES, State
 from games.core import Policy, Style, no_such
 
-VALUES = {".": 0, "P": 1, "N": 3, "B": 3, "R": 5, "Q": 9}
+VALUES = {".": 0, "P": 1, "N": 3, "B": 3, "R": 5, "Q": 9, "K": 0}  # of pieces, in pawns
 GAINS = 18  # most that one move can gain: 9 for a queen taken and 8 for a pawn that becomes one
 UNIFORM = Style()
 LEVELS = tuple(Style(epsilon, temperature) for epsilon in (0.05, 0.3) for temperature in (0.5, 2.0))

@@ -16,8 +16,8 @@ from games.chess.planes import (
     PLANES,
     PLIES,
     PREY,
-    VALUES,
 )
+from games.chess.policies import VALUES
 from games.chess.rules import CAPTURES, MOVES, RAYS, State, is_own, piece
 
 __all__ = ["PAPER_BOARD", "PAPER_STRATEGY", "PLANES", "truth"]
