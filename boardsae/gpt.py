@@ -179,20 +179,36 @@ def shape_of(folder: Path) -> Shape:
     """Of the model in the folder, without its weights."""
     if not (folder / "model.json").exists():
         raise FileNotFoundError(f"no model in {folder}; train one: boardsae train-gpt GAME --out {folder}")
+    path = folder / "model.json"
     try:
-        return Shape(**read_json(folder / "model.json")["shape"])
+        shape = Shape(**read_json(path)["shape"])
     except (KeyError, TypeError) as error:
-        raise Broken(f"{folder / 'model.json'} does not say the shape of a GPT: {error}") from None
+        raise Broken(f"{path} does not say the shape of a GPT: {error}") from None
+    for name in ("vocabulary", "context", "layers", "width", "heads"):
+        if type(value := getattr(shape, name)) is not int or value < 1:
+            raise Broken(f"expected {name} in {path} to be a whole number above 0, got {value!r}")
+    if shape.activation not in ACTIVATIONS or shape.width % shape.heads:
+        raise Broken(
+            f"expected a width that heads divide and one of {', '.join(ACTIVATIONS)} in {path}, got {shape}"
+        )
+    return shape
+
+
+def least_bytes(shape: Shape) -> int:
+    """Of the weights in bfloat16, vectors left out."""
+    return 2 * shape.width * (12 * shape.layers * shape.width + 2 * shape.vocabulary + shape.context)
 
 
 def load(folder: Path) -> GPT:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    shape = shape_of(folder)
-    model = GPT(shape)
+    shape, path = shape_of(folder), folder / "model.safetensors"
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        if (size := path.stat().st_size) < (least := least_bytes(shape)):
+            raise RuntimeError(f"expected {least:,} bytes or more, got {size:,}")
+        model = GPT(shape)
+        model.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise Broken(f"{folder / 'model.safetensors'} is not a model of shape {shape}: {error}") from None
+        raise Broken(f"{path} is not a model of shape {shape}: {error}") from None
     return model.eval()

@@ -5,6 +5,7 @@ trains, `log.csv`, and at the end `model.safetensors` and `model.json`. What a s
 the step, so that on a CPU the weights of a resumed run are bit for bit those of an uninterrupted one.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ STEP_TOKENS = 2048  # the most in a step, unless asked: a short training learns 
 LOG_EVERY = 2000  # steps, or a tenth of a short run
 LOOK_EVERY = 20  # steps: whether all is finite, and a new loss for the bar
 OLDER = {"minutes": None, "optimizer": "muon", "start": None}  # than these options
+HASHED = {"games": "other games", "started_from": "other first weights"}  # told without their hashes
 TIMED = 6  # steps that tell how many fit into some minutes
 
 
@@ -110,8 +112,10 @@ def checked(name: str, recipe: Recipe) -> data.Dataset:
         raise ValueError(f"expected tokens to be 1 or more, got {recipe.tokens}")
     if recipe.batch < 1:
         raise ValueError(f"expected batch to be 1 game or more, got {recipe.batch}")
-    if recipe.minutes is not None and not recipe.minutes > 0:
-        raise ValueError(f"expected minutes above 0, got {recipe.minutes}")
+    for option in ("minutes", "lr", "lr_others"):
+        value = getattr(recipe, option)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"expected --{option.replace('_', '-')} to be a number above 0, got {value}")
     if not 0 <= recipe.seed < 2**63:
         raise ValueError(f"expected a seed from 0 to 2**63 - 1, got {recipe.seed}")
     dataset = data.load(Path(recipe.data))
@@ -182,13 +186,13 @@ class Training:
         read, legal = ruled(self.game, moves)
         return read.on(self.device), sent(legal, self.device)
 
-    def check_finite(self, step: int, loss: Tensor) -> None:
-        """A model that lost its numbers stops here; its last checkpoint is from before."""
+    def check_finite(self, step: int, loss: Tensor, folder: Path) -> None:
+        """A model that lost its numbers stops here; the folder's last checkpoint is from before."""
         weights = (parameter.isfinite().all() for parameter in self.model.parameters())
         if not torch.stack([self.finite, loss.isfinite(), *weights]).all():  # asks the device once
+            kept = f" and another --out; {folder} keeps its last checkpoint" if is_under_way(folder) else ""
             raise FloatingPointError(
-                f"the loss or a weight is no longer finite at step {step}; the last checkpoint is kept;"
-                " train again with a lower --lr and another --out"
+                f"the loss or a weight is no longer finite at step {step}; train again with a lower --lr{kept}"
             )
 
     def row(self, step: int, loss: Tensor, seconds: float) -> dict[str, float]:
@@ -224,7 +228,7 @@ def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
         log = step % log_every == 0 or step == steps
         save = ranks.writes and (step == steps or time.monotonic() - saved > checkpoints.SECONDS)
         if log or save or step % LOOK_EVERY == 0:
-            training.check_finite(step, loss)
+            training.check_finite(step, loss, folder)
         if bar is None:
             continue
         elapsed = seconds + time.monotonic() - started
@@ -294,13 +298,21 @@ def told(row: dict[str, float]) -> str:
 
 
 def begin(folder: Path, request: dict[str, Any]) -> None:
-    """The folder, for this recipe on these games alone."""
+    """The folder, for this recipe on these games alone; one in which nothing was kept is free for another."""
     asked = folder / "request.json"
     if not asked.exists():
         refuse_models(folder)
-    elif OLDER | read_json(asked) != request:
-        raise FileExistsError(
-            f"{folder} holds a model of another recipe or other games, see {asked}; choose another --out"
-        )
+    elif is_under_way(folder) and (held := OLDER | read_json(asked)) != request:
+        differs = [
+            HASHED.get(name, f"{name} {held.get(name)}")
+            for name in request
+            if held.get(name) != request[name]
+        ]
+        raise FileExistsError(f"{folder} was begun with {', '.join(differs)}; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(asked, request)
+
+
+def is_under_way(folder: Path) -> bool:
+    """Whether the folder keeps anything of a training."""
+    return any((folder / name).exists() for name in (checkpoints.FILE, "model.safetensors"))

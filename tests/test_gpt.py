@@ -188,16 +188,20 @@ def test_training_learns(folder, tmp_path):
 
 def test_a_folder_is_for_one_recipe(folder, tmp_path):
     train_gpt.begin(tmp_path / "m", tiny(folder)._asdict())
-    with pytest.raises(FileExistsError, match="holds a model of another recipe"):
-        train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())
+    train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())  # nothing was trained yet
+    (tmp_path / "m" / checkpoints.FILE).write_bytes(b"some steps")
+    train_gpt.begin(tmp_path / "m", tiny(folder, seed=1)._asdict())
+    with pytest.raises(FileExistsError, match=r"m was begun with lr 0.02, seed 1; choose another --out"):
+        train_gpt.begin(tmp_path / "m", tiny(folder, lr=0.01)._asdict())
 
 
 def test_requests_from_before_optimizers_could_be_chosen_are_of_muon(folder, tmp_path):
     asked = tiny(folder)._asdict()
     del asked["optimizer"]
     write_json(tmp_path / "request.json", asked)
+    (tmp_path / checkpoints.FILE).write_bytes(b"some steps")
     train_gpt.begin(tmp_path, tiny(folder)._asdict())
-    with pytest.raises(FileExistsError, match="holds a model of another recipe"):
+    with pytest.raises(FileExistsError, match="was begun with optimizer muon"):
         train_gpt.begin(tmp_path, tiny(folder, optimizer="adamw")._asdict())
 
 
@@ -224,7 +228,7 @@ def test_training_does_not_go_on_with_other_games(tmp_path):
     recipe = tiny(tmp_path / "data", tokens=64 * 31)
     list(train("othello6", recipe, tmp_path / "m"))
     generate.from_policy("othello6", 3000, 1, "uniform", 1, tmp_path / "data", force=True)
-    with pytest.raises(FileExistsError, match="or other games"):
+    with pytest.raises(FileExistsError, match="was begun with games"):
         list(train("othello6", recipe, tmp_path / "m"))
 
 
@@ -232,6 +236,18 @@ def test_a_model_file_of_another_kind_is_refused(tmp_path):
     for text, lacks in (('{"name": "theirs"}', "shape"), ('{"shape": {"depth": 3}}', "depth")):
         (tmp_path / "model.json").write_text(text)
         with pytest.raises(Broken, match=rf"model\.json does not say the shape of a GPT: .*{lacks}"):
+            gpt.load(tmp_path)
+    gpt.save(gpt.GPT(SHAPE), tmp_path, {})
+    for changed, said in (
+        ({"width": "x"}, "expected width in .* to be a whole number above 0, got 'x'"),
+        ({"layers": True}, "expected layers in .*, got True"),
+        ({"heads": 3}, "expected a width that heads divide"),
+        ({"activation": "sin"}, "one of gelu, gelu_new"),
+        ({"layers": 10**9}, "expected .* bytes or more, got"),
+        ({"vocabulary": 10**9}, "expected .* bytes or more, got"),
+    ):
+        write_json(tmp_path / "model.json", {"shape": SHAPE._asdict() | changed})
+        with pytest.raises(Broken, match=said):
             gpt.load(tmp_path)
 
 
@@ -258,7 +274,10 @@ def test_broken_files_are_refused(folder, tmp_path):
         ("othello6", {"size": "smal"}, "no size 'smal', did you mean 'small'"),
         ("othello6", {"objective": "sfot"}, "no objective 'sfot', did you mean 'soft'"),
         ("othello6", {"tokens": 0}, "expected tokens to be 1 or more, got 0"),
-        ("othello6", {"minutes": 0.0}, "expected minutes above 0, got 0.0"),
+        ("othello6", {"minutes": 0.0}, "expected --minutes to be a number above 0, got 0.0"),
+        ("othello6", {"minutes": float("inf")}, "expected --minutes to be a number above 0, got inf"),
+        ("othello6", {"lr": float("nan")}, "expected --lr to be a number above 0, got nan"),
+        ("othello6", {"lr_others": -1.0}, "expected --lr-others to be a number above 0, got -1.0"),
         ("othello6", {"seed": -1}, "expected a seed from 0 to .*, got -1"),
         ("othello6", {"seed": 2**63}, "expected a seed from 0 to .*, got 9223372036854775808"),
     ],

@@ -126,7 +126,7 @@ def test_a_nan_stops_training_before_it_reaches_a_checkpoint(folders, tmp_path, 
         return loss
 
     monkeypatch.setattr(train_gpt.Training, "take", poisoned)
-    with pytest.raises(FloatingPointError, match=r"at step 8; the last checkpoint is kept.* a lower --lr"):
+    with pytest.raises(FloatingPointError, match=r"at step 8; .* a lower --lr .* keeps its last"):
         list(train("othello6", tiny(folders / "othello6"), tmp_path / "m"))
     assert not (tmp_path / "m" / "model.safetensors").exists()
     monkeypatch.setattr(train_gpt.Training, "take", take)
@@ -146,7 +146,7 @@ class Reads(TorchDispatchMode):
         return operation(*args, **kwargs or {})
 
 
-def test_whether_all_is_finite_is_one_question_to_the_device(folders):
+def test_whether_all_is_finite_is_one_question_to_the_device(folders, tmp_path):
     training = train_gpt.Training(
         train_gpt.checked("othello6", recipe := tiny(folders / "othello6")),
         recipe,
@@ -154,17 +154,17 @@ def test_whether_all_is_finite_is_one_question_to_the_device(folders):
         ranks.ALONE,
     )
     with Reads() as reads:
-        training.check_finite(1, torch.tensor(1.0))
+        training.check_finite(1, torch.tensor(1.0), tmp_path)
     assert reads.times == 1
     for bad in (float("nan"), float("inf")):
         with pytest.raises(FloatingPointError, match="at step 1"):
-            training.check_finite(1, torch.tensor(bad))
+            training.check_finite(1, torch.tensor(bad), tmp_path)
 
 
 def test_a_process_that_saves_nothing_looks_as_rarely_as_ever(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS", 0)
     looked = []
-    monkeypatch.setattr(train_gpt.Training, "check_finite", lambda _, step, _loss: looked.append(step))
+    monkeypatch.setattr(train_gpt.Training, "check_finite", lambda _, step, *_rest: looked.append(step))
     recipe = tiny(folders / "othello6", tokens=40 * 16 * 31)
     assert list(train("othello6", recipe, tmp_path / "m", ranks=ranks.Ranks(rank=1))) == []
     assert looked == list(range(4, 41, 4))

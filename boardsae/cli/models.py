@@ -23,7 +23,10 @@ def train_gpt(
             help="next: the move played; soft: the exact policy [default: that of --start-from, or next]."
         ),
     ] = None,
-    tokens: Annotated[int, typer.Option(help="How many to train on, repeated games included.")] = 20_000_000,
+    tokens: Annotated[
+        int | None,
+        typer.Option(help="How many to train on, repeated games included [default: 20,000,000]."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="As many tokens as this takes here, about, instead of --tokens.")
     ] = None,
@@ -52,13 +55,15 @@ def train_gpt(
     from boardsae import beginning, ranks, train_gpt
     from boardsae.devices import bf16_pays, device_of
 
+    if tokens is not None and minutes is not None:
+        raise ValueError("expected --tokens or --minutes, got both")
     usual = train_gpt.usual(optimizer)
     folder, chosen = out or Path("models") / game, device_of(ranks.device_name(device))
     recipe = train_gpt.Recipe(
         str(data or Path("data") / game),
         size or beginning.size_of(start_from),
         objective or beginning.objective_of(start_from),
-        tokens,
+        20_000_000 if tokens is None else tokens,
         train_gpt.usual_batch(game) if batch is None else batch,
         lr=usual.lr if lr is None else lr,
         lr_others=lr_others,
