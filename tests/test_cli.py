@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,12 +156,25 @@ def test_bad_input_is_one_line(run, line, code, said):
 
 
 @pytest.mark.parametrize(
-    "line", ["generate-dat othello", "generate-data", "verify --smple 3 x", "show othello --ply x"]
+    ("line", "said", "help"),
+    [
+        ("generate-dat othello", "'generate-dat'.*'generate-data'", "boardsae"),
+        ("generate-data", "GAME", "boardsae generate-data"),
+        ("verify --smple 3 x", "--smple.*--sample", "boardsae verify"),
+        ("show othello --ply x", "--ply.*, got 'x'", "boardsae show"),
+        ("score run --cores 0", "--cores.* 1, got '0'", "boardsae score"),
+    ],
 )
-def test_usage_errors_exit_2(run, line):
+def test_usage_errors_are_one_line(run, line, said, help):
     code, out, err = run(line)
     assert (code, out) == (2, "")
-    assert "Traceback" not in err
+    assert re.fullmatch(rf"error: .*{said}.*; see {help} --help\n", err)
+
+
+def test_who_gives_nothing_gets_help(run):
+    code, out, err = run("")
+    assert code == 2
+    assert "generate-data" in out + err
 
 
 def test_a_full_disk_exits_1(run, monkeypatch):
@@ -216,7 +230,7 @@ def test_shape_of_stored_arrays(run):
 def test_too_little_memory_is_one_line_and_other_faults_are_not_taken_for_it(
     error, lacking, monkeypatch, capsys
 ):
-    def fails():
+    def fails(**_):
         raise error
 
     monkeypatch.setattr(sys.modules["boardsae.cli.app"], "app", fails)

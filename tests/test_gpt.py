@@ -228,7 +228,7 @@ def test_training_does_not_go_on_with_other_games(tmp_path):
     recipe = tiny(tmp_path / "data", tokens=64 * 31)
     list(train("othello6", recipe, tmp_path / "m"))
     generate.from_policy("othello6", 3000, 1, "uniform", 1, tmp_path / "data", force=True)
-    with pytest.raises(FileExistsError, match="was begun with games"):
+    with pytest.raises(FileExistsError, match="was begun with other games; choose"):
         list(train("othello6", recipe, tmp_path / "m"))
 
 

@@ -69,9 +69,9 @@ def test_a_folder_that_was_begun_from_other_weights_is_refused(root, tmp_path):
     gpt.save(gpt.GPT(gpt.load(root / "first").shape, 1), tmp_path / "start", {"recipe": {}})
     list(train("othello6", recipe, tmp_path / "m"))
     gpt.save(gpt.GPT(gpt.load(root / "first").shape, 2), tmp_path / "start", {"recipe": {}})
-    with pytest.raises(FileExistsError, match="another recipe or other games"):
+    with pytest.raises(FileExistsError, match="was begun with other first weights; choose"):
         list(train("othello6", recipe, tmp_path / "m"))
-    with pytest.raises(FileExistsError, match="another recipe or other games"):
+    with pytest.raises(FileExistsError, match="was begun with start "):
         list(train("othello6", recipe._replace(start=None), tmp_path / "m"))
 
 

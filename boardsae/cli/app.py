@@ -3,8 +3,9 @@
 import errno
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+Misused = cast(type[Exception], typer.BadParameter.__bases__[0])  # the UsageError of the click that this typer brings
 
 
 def version(asked: bool) -> None:
@@ -49,7 +52,9 @@ def main() -> None:
     # Threads that wait for work spin by default: where others want the cores too, scores took six times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        code = app(standalone_mode=False)
+    except Misused as error:
+        misused(error)
     except Broken as fault:
         fail(str(fault), 3)
     except BrokenPipeError:  # `| head` has read enough
@@ -66,6 +71,20 @@ def main() -> None:
         if not (lacking or isinstance(error, MemoryError)):
             raise
         fail("out of memory; a smaller --batch, --size or --d-sae, or fewer SAEs at once, needs less", 1)
+    else:
+        if code:
+            raise SystemExit(code)
+
+
+def misused(error: Any) -> NoReturn:
+    """A command or an option that there is not, or a value of another kind, in one line; help for who gave nothing."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        raise SystemExit(error.exit_code)
+    options = getattr(getattr(error, "param", None), "opts", ())
+    came = [f", got {value!r}" for word, value in pairwise(sys.argv) if word in options]
+    command = f"boardsae {error.ctx.info_name}" if error.ctx and error.ctx.parent else "boardsae"
+    fail(f"{error.format_message().rstrip('.')}{''.join(came[:1])}; see {command} --help", error.exit_code)
 
 
 def fail(text: str, code: int) -> NoReturn:
