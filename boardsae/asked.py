@@ -31,6 +31,8 @@ def options_from(variant: str, words: Sequence[str], sparsity: float | None = No
         name = VARIANTS[variant].sparsity
         if name is None:
             raise ValueError(f"{variant} has no option that sets its sparsity; leave --sparsity out")
+        if name in options:
+            raise ValueError(f"expected --sparsity or --{name}, got both")
         options[name] = as_kind_of(known[name], f"{sparsity:g}", "--sparsity")
     return options
 

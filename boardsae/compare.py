@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from boardsae import Broken, entries, records, targets
-from boardsae.files import read_json
 from boardsae.frontier import Point, read_at, t95
 from boardsae.metrics import METRICS, bootstrap, chance, functional, supervised, unsupervised
 from boardsae.progress import say
@@ -62,7 +61,10 @@ def scored_runs(target: Path) -> list[dict[str, Any]]:
     folders = [folder for folder in targets.folders(str(target)) if (folder / "scores.json").exists()]
     if not folders:
         raise ValueError(f"no scored run in {target}; score it: boardsae score {target}")
-    found = [records.run_of(folder, read_json(folder / "scores.json")) for folder in folders]
+    try:
+        found = [records.run_of(folder, records.whole(folder / "scores.json")) for folder in folders]
+    except records.Unscored as fault:
+        raise ValueError(f"{target}: {fault}") from None
     usual, *others = entries.entries(records.Found(found, []))
     if variants := {entry.variant for entry in others} - {usual.variant}:
         names = ", ".join(sorted({usual.variant, *variants}))

@@ -113,7 +113,7 @@ def read(folder: Path) -> Dictionary:
         )
     config = read_json(folder / "cfg.json")
     try:
-        return Dictionary(Saved(config["architecture"], load_file(path), config.get("k")))
+        return Dictionary(Saved(str(config["architecture"]), load_file(path), config.get("k")))
     except (SafetensorError, KeyError) as error:
         raise Broken(f"{path} is not an SAE: {error}") from None
     except Broken as fault:

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,8 +42,10 @@ def appearing(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(path.name + ".tmp")
     try:
         yield unfinished
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None  # such as a full disk: where
         raise
     unfinished.replace(path)
 
@@ -94,19 +95,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Any], facts: dict[str, str] | None = None) -> None:
-    """All of the safetensors file or none of it; a full disk is the OSError that it is elsewhere."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    """All of the safetensors file or none of it."""
+    from safetensors.torch import save
 
-    held = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        with appearing(path) as unfinished:
-            save_file(held, unfinished, facts)
-    except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))
-        if code is None:
-            raise
-        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
+    # Written from memory: the library's own way to a file makes one that nobody else may read.
+    held = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, facts)
+    with appearing(path) as unfinished:
+        unfinished.write_bytes(held)
 
 
 def sha256(path: Path) -> str:

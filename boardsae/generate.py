@@ -104,7 +104,7 @@ def from_policy(
     count = DEFAULT_GAMES.get(name, OTHERS) if count is None else above_0("games", count)
     if not 0 <= seed < 2**64:
         raise ValueError(f"expected a seed from 0 to 2**64 - 1, got {seed}")
-    played = game.policy(policy or game.default_policy)
+    played = game.policy(game.default_policy if policy is None else policy)
     request = {"game": name, "version": game.version, "games": count, "seed": seed, "policy": as_json(played)}
 
     def play(_partial: Path) -> Source:
@@ -236,7 +236,11 @@ def begun(partial: Path, request: dict[str, Any], force: bool) -> Iterator[None]
                 for path in partial.iterdir():
                     path.unlink()
         write_json(partial / "request.json", request)
-        yield
+        try:
+            yield
+        finally:
+            if partial.exists() and [path.name for path in partial.iterdir()] == ["request.json"]:
+                shutil.rmtree(partial)  # nothing was made
 
 
 def fill(unfinished: Unfinished, engine: Engine) -> None:

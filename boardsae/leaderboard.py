@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from boardsae import entries, files, records
+from boardsae import Broken, entries, files, records
 from boardsae.entries import L0, Entry
 from boardsae.frontier import Cell
 from boardsae.records import Found
@@ -273,7 +273,16 @@ def boards(
     root: Path, tasks: Sequence[str] = (), view: View = EVERYTHING, headline: Sequence[str] = HEADLINE
 ) -> list[Board]:
     found = records.find(root)
-    return [board(found, task, view, headline) for task in tasks or found.tasks()]
+    return [board(found, task, view, headline) for task in tasks or tasks_in(found, root)]
+
+
+def tasks_in(found: Found, root: Path) -> list[str]:
+    """The tasks of the records; without any, what is wrong with what there is."""
+    if not found.tasks():
+        first, *others = (f"{each.path}: {each.reason}" for each in found.left_out)
+        more = f", and {len(others)} more" if others else ""
+        raise Broken(f"no run in {root} can be read: {first}{more}")
+    return found.tasks()
 
 
 def committed(root: Path, tasks: Sequence[str] = ()) -> dict[Path, str]:
@@ -281,7 +290,7 @@ def committed(root: Path, tasks: Sequence[str] = ()) -> dict[Path, str]:
     found = records.published(root)
     return {
         root / each.task / f"leaderboard.{format}": written([each], format)
-        for each in (board(found, task, EVERYTHING) for task in tasks or found.tasks())
+        for each in (board(found, task, EVERYTHING) for task in tasks or tasks_in(found, root))
         for format in ("md", "csv")
     }
 

@@ -70,11 +70,14 @@ def directions(folder: Path) -> Float[Tensor, "feature d"]:
 
 def pairs(root: Path) -> list[Pair]:
     """Runs that differ in their seed alone, and variants at runs whose L0 is nearest to NEAR."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}; boardsae sweep makes one")
     found = trained(root)
     waiting = [*by_seed(found), *by_variant(found)]
     if not waiting:
         raise ValueError(
-            f"expected two runs with weights in {root}, of other seeds or variants; train another"
+            f"expected runs with weights in {root} that differ in their seed, for one seed begins with the same"
+            f" directions in all variants; got {len(found)} such as cannot be paired; train more with another --seed"
         )
     bar = progress("matching", len(waiting), "pairs")
     made = []

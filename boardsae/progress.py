@@ -49,8 +49,18 @@ class Lines:
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
         if self.total is None or self.done >= self.total:
             return f"{self.title}: {self.done:,} {self.unit}, {speed}{self.note}"
-        left = f", {(self.total - self.done) / rate:,.0f} s left" if rate else ""
+        left = f", {lasting((self.total - self.done) / rate)} left" if rate else ""
         return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {speed}{left}{self.note}"
 
     def close(self) -> None:
         say(self.line())
+
+
+def lasting(seconds: float) -> str:
+    """A time as a person says it: 90 s, 12 min, 5 h 20 min, 3 days."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours / 24:,.0f} days"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from boardsae import Broken, data, generate, models, runs, saes, scoring, sweep, targets, tasks
+from boardsae import DEFAULT_TASK, Broken, data, generate, models, runs, saes, scoring, sweep, targets, tasks
 from boardsae.cluster import (
     Call,
     Files,
@@ -133,7 +133,7 @@ def told(error: Exception) -> str:
 
 
 def score_targets(
-    asked: Sequence[str], task: str, address: str, threads: int, force: bool
+    asked: Sequence[str], task: str | None, address: str, threads: int, force: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """As `scoring.score_targets`, the runs of a hook a few to a task."""
     if factory := next(filter(targets.is_factory, asked), None):
@@ -145,7 +145,9 @@ def score_targets(
     yield from ((name, known[folder]) for folder, name in names.items())
 
 
-def scored(waiting: Sequence[Path], task: str, address: str, threads: int) -> dict[Path, dict[str, Any]]:
+def scored(
+    waiting: Sequence[Path], task: str | None, address: str, threads: int
+) -> dict[Path, dict[str, Any]]:
     check_reachable(address)
     root = Path(os.path.commonpath(waiting))
     shares = list(shared(waiting))
@@ -167,7 +169,7 @@ def scored(waiting: Sequence[Path], task: str, address: str, threads: int) -> di
     return records
 
 
-def share_call(share: Sequence[Path], site: Site, task: str, threads: int, carried: bool) -> Call:
+def share_call(share: Sequence[Path], site: Site, task: str | None, threads: int, carried: bool) -> Call:
     names = [str(folder.relative_to(site.root)) for folder in share]
     files = packed(share, site.root) if carried else {}
     title = f"score {share[0].relative_to(site.root)}:{len(share)}"
@@ -192,7 +194,7 @@ def hook_of(folder: Path) -> object:
 
 
 def score_there(
-    site: Site, threads: int, names: Sequence[str], task: str, files: Files
+    site: Site, threads: int, names: Sequence[str], task: str | None, files: Files
 ) -> tuple[list[dict[str, Any]], Files]:
     """In a worker: scores some runs; where the driver's folder is not seen, their files come and go."""
     with at(site, threads) as root:
@@ -200,7 +202,7 @@ def score_there(
         carried = root != site.root
         if carried:
             unpack(files, root)
-        have_games(site, task)
+        have_games(site, targets.task_of(folders[0]) or task or DEFAULT_TASK)
         records = [record for _, record in scoring.score_targets([str(f) for f in folders], task, force=True)]
         return records, taken(folders, root) if carried else {}
 

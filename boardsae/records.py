@@ -105,7 +105,7 @@ def run_in(path: Path) -> Run:
     """The scored run in a directory; else what is wrong with it and what to do."""
     if not (path / "scores.json").exists():
         raise Unscored(missing(path))
-    return run_of(path, checked(path / "scores.json", read_json(path / "scores.json")))
+    return run_of(path, comparable(whole(path / "scores.json")))
 
 
 def run_of(path: Path, record: dict[str, Any]) -> Run:
@@ -166,8 +166,12 @@ def missing(path: Path) -> str:
     return "half trained; the command that began it goes on with it"
 
 
+def whole(path: Path) -> dict[str, Any]:
+    """The record in a file, if there is one and it is of this schema."""
+    return checked(path, read_json(path))
+
+
 def checked(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The record, if it is one of this schema that may stand beside others."""
     if record.get("error"):
         raise Unscored(f"scoring failed: {record['error']}")
     if record.get("schema") != SCHEMA:
@@ -177,6 +181,11 @@ def checked(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     lacking = [name for name in ("task", "subject", "metrics") if name not in record]
     if lacking:
         raise Broken(f"{path} is no record: it lacks {', '.join(lacking)}")
+    return record
+
+
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, if it may stand beside others."""
     if record.get("comparable") is False:
         raise Unscored(
             "scored on fewer games (--limit), not comparable; boardsae score --force does it again"
@@ -188,7 +197,7 @@ def controls_in(path: Path) -> list[Run]:
     """One run for each control, named by its subject."""
     held = read_json(path / "scores.json")
     records: Sequence[dict[str, Any]] = held.get("controls", [held])
-    named = [checked(path / "scores.json", record) for record in records]
+    named = [comparable(checked(path / "scores.json", record)) for record in records]
     return [Run(path, record["subject"], record, control=True) for record in named]
 
 

@@ -4,6 +4,7 @@ Several SAEs are scored at once, each by one thread: the kernels and torch leave
 they work. A second thread would gain one SAE nothing, and change the last digits of its scores.
 """
 
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,17 +72,20 @@ def score(
 
 
 def score_targets(
-    targets: Sequence[str], task: str, limit: int | None = None, force: bool = False
+    targets: Sequence[str], task: str | None, limit: int | None = None, force: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every target's name and record; a record of {"error"} for those that cannot be scored."""
-    asked = list(found(targets))
+    """Every target's name and record; a record of {"error"} for those that cannot be scored.
+
+    `task` is for those that have none of their own.
+    """
+    asked = [each._replace(task=task_for(each, task)) for each in found(targets)]
     records = [None if each.folder is None or force or limit else known(each.folder) for each in asked]
     waiting = [each for each, record in zip(asked, records, strict=True) if record is None]
     bar = progress("scoring", len(asked), "SAEs", len(asked) - len(waiting))
-    desks = desks_of(dict.fromkeys(each.task or task for each in waiting), limit)
+    desks = desks_of(dict.fromkeys(str(each.task) for each in waiting), limit)
 
     def made(each: Target) -> Record:
-        desk = desks[each.task or task]
+        desk = desks[str(each.task)]
         if isinstance(desk, Exception):
             return {"error": str(desk)}
         try:
@@ -97,6 +101,13 @@ def score_targets(
                 bar.update(1)
             yield each.name, record
     bar.close()
+
+
+def task_for(target: Target, asked: str | None) -> str:
+    """Its own; else the one that is asked for, or the usual one."""
+    if target.task and asked and Path(target.task).name != Path(asked).name:
+        raise ValueError(f"{target.name} is of {target.task}, not {asked}; leave --task out")
+    return target.task or asked or DEFAULT_TASK
 
 
 def desks_of(names: Iterable[str], limit: int | None) -> dict[str, Desk | Exception]:
@@ -193,6 +204,7 @@ HEADLINE = (
 
 
 Columns = Sequence[tuple[str, str, str]]
+NAME = 44  # characters of a name in the table
 
 
 def columns(asked: str) -> Columns:
@@ -207,14 +219,31 @@ def columns(asked: str) -> Columns:
 
 def table(records: Sequence[tuple[str, dict[str, Any]]], shown: Columns = HEADLINE) -> Iterator[str]:
     """A row an SAE: the headline metrics, each with half of its interval."""
-    width = min(44, max((len(name) for name, _ in records), default=10))
-    yield f"{'':<{width}} " + " ".join(f"{title:>13}" for _, title, _ in shown)
-    for name, record in records:
-        short = name if len(name) <= width else "…" + name[1 - width :]
+    above, names = apart([name for name, _ in records])
+    width = min(NAME, max((len(name) for name in (above, *names)), default=0))
+    yield f"{shortened(above, width):<{width}} " + " ".join(f"{title:>13}" for _, title, _ in shown)
+    for name, (_, record) in zip(names, records, strict=True):
+        short = shortened(name, width)
         if "error" in record:
             yield f"{short:<{width}} not scored: {record['error']}"
         else:
             yield f"{short:<{width}} " + " ".join(f"{cell(record, *each):>13}" for each in shown)
+
+
+def apart(names: Sequence[str]) -> tuple[str, list[str]]:
+    """The folder that all paths among the names lie in, and the names without it."""
+    paths = [name for name in names if os.sep in name]
+    if len(paths) < 2 or len({os.path.isabs(path) for path in paths}) > 1:
+        return "", list(names)
+    above = os.path.join(os.path.commonpath([os.path.dirname(path) for path in paths]), "")
+    return above, [name.removeprefix(above) for name in names]
+
+
+def shortened(name: str, width: int) -> str:
+    """A name that is too long loses its middle: runs are told apart by the variant in front and the seed at the end."""
+    over = len(name) - width
+    head = 3 * width // 4
+    return name if over <= 0 else f"{name[:head]}…{name[head + over + 1 :]}"
 
 
 def cell(record: dict[str, Any], metric: str, _title: str, form: str) -> str:

@@ -17,9 +17,9 @@ from boardsae.subject import Subject, read_foreign, read_run
 def folders(target: str) -> list[Path]:
     """The runs that a target names: itself, or all below it."""
     root = Path(target)
-    if not root.exists():
+    if not target or not root.exists():
         raise FileNotFoundError(
-            f"no {target}; give a run, a folder of runs, an SAE of another library, or file.py:factory"
+            f"no {target or repr(target)}; give a run, a folder of runs, an SAE of another library, or file.py:factory"
         )
     if root.is_file():
         raise ValueError(f"{target} is a file; give the folder that holds it, or file.py:factory")

@@ -40,13 +40,13 @@ inline = njit(forceinline=True)  # without forceinline LLVM keeps the calls and 
 
 
 class _Announcement(event.Listener):
-    """Says once in a process that kernels are being compiled: only the first run on a machine gets here."""
+    """Says once in a process that kernels are being compiled: only the first runs on a machine get here."""
 
     said = False
 
     def on_start(self, event: event.Event) -> None:
         if not self.said:
-            sys.stderr.write("compiling kernels, once, about 30 s\n")
+            sys.stderr.write("compiling kernels, which are kept for the next time\n")
         self.said = True
 
     def on_end(self, event: event.Event) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from boardsae import cli
+from boardsae.files import write_tensors
 
 HEAVY = {"torch", "transformer_lens", "numba", "matplotlib", "numpy", "chess", "rich", "huggingface_hub"}
 COMMANDS = sorted(
@@ -141,6 +143,11 @@ def test_help_imports_nothing_heavy(command):
         ("show othello6 --svg file", 2, "file exists; --force replaces it"),
         ("list gmaes", 2, "no list 'gmaes', did you mean 'games'? there are games, predicates"),
         ("list predicates chss", 2, "no game 'chss', did you mean 'chess'?"),
+        ("list games chess", 2, "expected GAME after predicates alone, got 'chess' after games"),
+        ("show cov_x --ply 3", 2, "--ply is of a position, and cov_x is no game; leave it out"),
+        ("train-gpt othello6 --tokens 5 --minutes 1", 2, "expected --tokens or --minutes, got both"),
+        ("train-sae --l1 0.1 --sparsity 0.2", 2, "expected --sparsity or --l1, got both"),
+        ("train-sae --variant topk --k 5 --target-l0 10", 2, "expected --target-l0 or --k, got both"),
     ],
 )
 def test_bad_input_is_one_line(run, line, code, said):
@@ -175,6 +182,20 @@ def test_who_gives_nothing_gets_help(run):
     code, out, err = run("")
     assert code == 2
     assert "generate-data" in out + err
+
+
+def test_games_for_which_there_is_no_room_leave_nothing_behind(run):
+    code, _, err = run("generate-data othello6 --games 99999999999999 --out huge")
+    assert code == 1
+    assert "ask for fewer --games" in err
+    assert not list(Path().iterdir())
+
+
+def test_what_is_written_may_be_read_by_others(tmp_path):
+    before = os.umask(0o022)
+    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(3)})
+    os.umask(before)
+    assert (tmp_path / "w.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_full_disk_exits_1(run, monkeypatch):

@@ -134,6 +134,17 @@ def test_what_cannot_be_compared(folders):
         compared(Path("/nowhere"), folders, "coverage@1")
 
 
+def test_what_is_no_record_is_told(folders, tmp_path):
+    shutil.copytree(folders / "pca", tmp_path / "pca")
+    for text, said in (
+        ("{}", "of schema 1, got None; boardsae score --force"),
+        ('{"error": "x"}', "failed: x"),
+    ):
+        next((tmp_path / "pca").rglob("scores.json")).write_text(text)
+        with pytest.raises(ValueError, match=f"pca: .*{said}"):
+            compared(tmp_path / "pca", folders / "pca", "coverage@1")
+
+
 def test_how_many_seeds_it_would_take():
     verdict = Verdict("coverage@1", 0.5, 0.49, 0.01, -0.01, 0.03, "8 to 80", (3, 3))
     assert verdict.words == "cannot tell; about 12 seeds a side would, if the difference is what it seems"

@@ -320,6 +320,14 @@ def test_a_folder_of_failures_only(tmp_path, run):
     assert "failed: no disk" in out
 
 
+def test_a_folder_in_which_nothing_can_be_read(tmp_path, run):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "spec.json").write_text("{")
+    code, out, err = run(f"leaderboard {tmp_path}")
+    assert (code, out) == (3, "")
+    assert f"error: no run in {tmp_path} can be read: run: " in err
+
+
 def test_latex_and_html_escape_names(root):
     write_run(root, "topk", 8.0, 7, {"k": 8.0}, recipe="<b>&_100%")
     (board,) = leaderboard.boards(root)

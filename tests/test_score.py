@@ -234,16 +234,18 @@ def test_one_that_raises_or_cannot_be_read_leaves_the_others(task, tmp_path, mon
     for name, changes in (("gone", {"task": "gone"}), ("unhashed", {"hashes": {}})):
         facts = json.loads((tmp_path / name / "spec.json").read_text()) | changes
         (tmp_path / name / "spec.json").write_text(json.dumps(facts))
-    rows = {Path(name).name: record for name, record in scoring.score_targets([str(tmp_path)], "made")}
+    rows = {Path(name).name: record for name, record in scoring.score_targets([str(tmp_path)], None)}
     assert rows["fine"]["metrics"]["l0@1"]["value"] == pytest.approx(3)
     assert "--force scores it again" in rows["broken"]["error"]
     assert rows["gone"]["error"] == "no task 'gone'"
     assert "was trained on another model" in rows["unhashed"]["error"]
     with pytest.raises(ValueError, match="no task 'gone'"):
-        list(scoring.score_targets([str(tmp_path / "gone")], "made"))
+        list(scoring.score_targets([str(tmp_path / "gone")], None))
     monkeypatch.setattr(scoring.Desk, "score", lambda *_: {}["a bug of somebody"])
     rows = dict(scoring.score_targets([str(tmp_path / "fine")], "made", force=True))
     assert rows[str(tmp_path / "fine")]["error"] == "KeyError: 'a bug of somebody'"
+    with pytest.raises(ValueError, match=r"fine is of made, not othello-v2; leave --task out"):
+        list(scoring.score_targets([str(tmp_path / "fine")], "othello-v2"))
 
 
 @pytest.mark.parametrize("cell", [0.5, None, {"value": "high"}, {"value": torch.ones(())}])
@@ -371,6 +373,15 @@ def test_your_own_sae_may_import_what_lies_beside_it(tmp_path, monkeypatch):
         ValueError, match=r"cannot be loaded: ModuleNotFoundError: No module named 'lab_saes\.other'"
     ):
         targets.made_by("lab_saes.other:Flat")
+
+
+def test_names_in_the_table_are_told_apart():
+    above, names = scoring.apart(["r/t/topk/k=8/seed=0", "r/t/gated/l1=0.1/seed=0", "clock"])
+    assert (above, names) == ("r/t/", ["topk/k=8/seed=0", "gated/l1=0.1/seed=0", "clock"])
+    assert scoring.apart(["r/t/topk/k=8/seed=0", "clock"]) == ("", ["r/t/topk/k=8/seed=0", "clock"])
+    assert scoring.apart(["/r/a", "r/b"]) == ("", ["/r/a", "r/b"])
+    assert scoring.shortened("topk/k=8,rows=20000/seed=0", 16) == "topk/k=8,row…d=0"
+    assert scoring.shortened("topk/k=8", 8) == "topk/k=8"
 
 
 def test_the_table_shows_what_is_asked(scorer):

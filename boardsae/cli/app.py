@@ -21,7 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Misused = cast(type[Exception], typer.BadParameter.__bases__[0])  # the UsageError of the click that this typer brings
+Misused = cast(
+    type[Exception], typer.BadParameter.__bases__[0]
+)  # the UsageError of the click that this typer brings
 
 
 def version(asked: bool) -> None:
@@ -72,8 +74,7 @@ def main() -> None:
             raise
         fail("out of memory; a smaller --batch, --size or --d-sae, or fewer SAEs at once, needs less", 1)
     else:
-        if code:
-            raise SystemExit(code)
+        raise SystemExit(code or 0)
 
 
 def misused(error: Any) -> NoReturn:

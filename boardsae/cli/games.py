@@ -107,6 +107,9 @@ def show(
         if not explain.knows(name):
             known = (*games.NAMES, *explain.VARIANTS, *explain.METRICS)
             raise ValueError(no_such("game, variant or metric", name, known))
+        for option, value in (("ply", ply), ("data", data), ("svg", svg)):
+            if value is not None:
+                raise ValueError(f"--{option} is of a position, and {name} is no game; leave it out")
         print("\n".join(explain.lines(name)).rstrip())
         return
     from boardsae.show import position
@@ -131,5 +134,7 @@ def list_(
 
     if what not in LISTS:
         raise ValueError(no_such("list", what, LISTS))
+    if game is not None and what != "predicates":
+        raise ValueError(f"expected GAME after predicates alone, got {game!r} after {what}")
     for line in LISTS[what](game):
         print(line)

@@ -78,7 +78,7 @@ def leaderboard(
 
 def raise_differing(paths: list[Path], root: Path) -> None:
     for path in paths:
-        say(f"{path} is not what the records say")
+        say(f"{path} {'is not what the records say' if path.exists() else 'is missing'}")
     say(f"write them again: boardsae leaderboard {root} --write")
     raise SystemExit(1)
 
@@ -117,7 +117,7 @@ def quickstart(
     game: Annotated[str, typer.Option(help="A game that has a reference model.")] = "othello6",
     out: Annotated[Path, typer.Option(help="Where to.")] = Path("results/quickstart"),
 ) -> None:
-    """Train, score and compare four variants: from nothing to a table in ten minutes on two cores.
+    """Train, score and compare four variants: from nothing to a table in minutes.
 
     A killed call is finished by repeating it.
     """

@@ -57,6 +57,8 @@ def train_sae(
     from boardsae.asked import layer_of, options_from, width_of
 
     options = options_from(variant, context.args, sparsity)  # refused before any game is played
+    if target_l0 is not None and (name := runs.VARIANTS[variant].sparsity) in options:
+        raise ValueError(f"expected --target-l0 or --{name}, got both")
     opened = tasks.open_task(tasks.of(task))
     spec = runs.Spec(
         task=task,

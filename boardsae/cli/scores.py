@@ -9,7 +9,6 @@ import typer
 from boardsae import DEFAULT_TASK
 from boardsae.cli.app import app
 from boardsae.cli.engines import Address, EngineName, is_on_ray
-from boardsae.cli.saes import TaskName
 from boardsae.progress import say
 
 
@@ -22,7 +21,13 @@ def score(
             help="A run, an SAE of another library, a folder of them, or file.py:factory.",
         ),
     ],
-    task: TaskName = DEFAULT_TASK,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help=f"What an SAE without a task of its own is scored on [default: {DEFAULT_TASK}].",
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Games of each split, at most; such scores are not comparable.")
     ] = None,
@@ -70,7 +75,9 @@ def score(
             print(json.dumps(record))
     else:
         shown = list(rows)
-        scored_on = [record["subject"].get("task", task) for _, record in rows if "error" not in record]
+        scored_on = [
+            record["subject"].get("task", task or DEFAULT_TASK) for _, record in rows if "error" not in record
+        ]
         for each in dict.fromkeys(scored_on if controls and limit is None else []):
             made = known.records(evidence.Evidence(tasks.open_task(tasks.of(each))), results)
             shown += [(record["subject"]["name"], record) for record in made]
@@ -81,11 +88,12 @@ def score(
             for line in (*scoring.details(rows[0][1]), *scoring.both_ways(Path(rows[0][0]))):
                 print(line)
     if limit is not None:
-        say(f"scored on {limit} games of each split: not comparable with other scores")
+        say(f"scored on {limit} games of each split: not comparable with other scores, and not kept")
     if failed := [name for name, record in rows if "error" in record]:
         say(f"error: {len(failed)} of {len(rows)} could not be scored")
         raise typer.Exit(1 if len(rows) > len(failed) else 2)
-    say("next: boardsae leaderboard · boardsae report TARGET")
+    if limit is None:
+        say("next: boardsae leaderboard · boardsae report TARGET")
 
 
 COMPARED = ("coverage@1", "cov_x@1", "reconstruction@1", "explained_variance@1", "kl_increase@1")
