@@ -1,12 +1,14 @@
 """Which squares are found by whom: the F1 of every square's predicates, drawn on the board."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from itertools import compress
 from statistics import fmean
 from typing import Any
 
 from boardsae.entries import Entry
+from boardsae.evidence import family
 from boardsae.leaderboard import Board
 from boardsae.looks import by_family, figure
 from boardsae.records import Run, by_square, on_board
@@ -31,7 +33,10 @@ def on_boards(board: Board) -> Any:
     images = [_draw_board(place, table, look) for place, table in zip(axes, tables, strict=False)]
     for place, entry in zip(axes, drawn, strict=False):
         l0s = [l0 for run in nearest(board, entry) if (l0 := run.value(board.l0)) is not None]
-        place.set_title(f"{entry.name}\nL0 {fmean(l0s):.0f}" if l0s else entry.name, fontsize=8)
+        name = textwrap.fill(entry.name, 22, break_long_words=False)
+        place.set_title(f"{name}\nL0 {fmean(l0s):.0f}" if l0s else name, fontsize=8)
+        if family(board.task) == "chess":
+            place.invert_yaxis()  # White's side below, as chess players draw it
     whole.colorbar(images[0], ax=axes, shrink=0.8, label="mean F1")
     title = f"{board.task}: which squares are found by whom, near L0 {BOARD_AT:g}"
     whole.suptitle(

@@ -143,7 +143,7 @@ def records(evidence: Evidence, root: Path, force: bool = False) -> list[dict[st
     made = [] if force else shipped(evidence)
     if not made:
         say(
-            "scoring the controls of this task, once; minutes, on chess half an hour (--no-controls leaves them out)"
+            "scoring the controls of this task, once: minutes, on chess an hour; --no-controls leaves them out"
         )
         made = [*scored(evidence, folder)]
     folder.mkdir(parents=True, exist_ok=True)

@@ -67,12 +67,12 @@ def entries(found: Found) -> list[Entry]:
     grouped: dict[tuple[Any, ...], list[Run]] = {}
     for run in found.runs:
         grouped.setdefault((run.control, variant_of(run), *settings(run).items()), []).append(run)
-    by_variant: dict[tuple[bool, str], list[list[Run]]] = {}
-    for (control, variant, *_), runs in grouped.items():
-        by_variant.setdefault((control, variant), []).append(runs)
+    by_variant: dict[str, list[list[Run]]] = {}
+    for (_, variant, *_), runs in grouped.items():
+        by_variant.setdefault(variant, []).append(runs)
     return [
-        Entry(variant + suffix, variant, runs, control or variant in BASELINES)
-        for (control, variant), groups in by_variant.items()
+        Entry(variant + suffix, variant, runs, runs[0].control or variant in BASELINES)
+        for variant, groups in by_variant.items()
         for suffix, runs in named(groups)
     ]
 
@@ -83,10 +83,12 @@ def variant_of(run: Run) -> str:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """All that a spec says except sparsity and seed."""
+    """All that a spec says except sparsity and seed; the layer by its number, also where it is the task's own."""
     swept = sparsity_of(variant_of(run))
     options = {name: value for name, value in (run.spec.get("options") or {}).items() if name != swept}
     chosen = {name: run.spec[name] for name in SETTINGS if name in run.spec}
+    if "layer" in chosen:
+        chosen["layer"] = run.record.get("layer", chosen["layer"])
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in {**options, **chosen}.items()

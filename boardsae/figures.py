@@ -12,6 +12,7 @@ from boardsae.leaderboard import Board, arrow
 from boardsae.looks import GREY, Style, figure, finish, grid, panels, plain_log, styles, title_of
 from boardsae.records import Run
 
+LABEL = 0.045  # the height of a label, of that of the axes
 LINES = ("always_on", "clock", "random_gpt", "neurons", "probe_oracle")  # controls that are drawn across
 PAIRS = (
     ("coverage", "reconstruction"),
@@ -69,11 +70,11 @@ def over_l0(board: Board, metric: str) -> Any:
     for axes, (title, mine) in zip(places, shown, strict=True):
         for entry in drawn:
             _draw_curve(axes, board, entry, metric, style[entry.name], entry in mine)
-        _draw_lines(axes, board, metric, min(p.value for p in marks) / 2 if logged else -math.inf)
         axes.set_xscale("log")
         plain_log(axes)
         if logged:
             axes.set_yscale("log")
+        _draw_lines(axes, board, metric, min(p.value for p in marks) / 2 if logged else -math.inf)
         axes.set_title(title, fontsize=11)
         finish(axes)
     whole.supxlabel("L0, active features a position", fontsize=11)
@@ -115,16 +116,28 @@ def _draw_curve(axes: Any, board: Board, entry: Entry, metric: str, style: Style
 
 
 def _draw_lines(axes: Any, board: Board, metric: str, lowest: float) -> None:
-    """Some controls, at whatever L0 they have, as thin lines across; those of one value share a label."""
-    named: dict[str, list[str]] = {}
+    """Some controls, at whatever L0 they have, as thin lines across; those that lie close together share a label."""
+    found = []
     for entry in board.entries:
-        cell = entry.own(metric)
-        if entry.control and entry.variant in LINES and cell.value is not None and cell.value >= lowest:
-            named.setdefault(f"{cell.value:.2g}", []).append(entry.variant)
-            axes.axhline(cell.value, color="#777777", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-    for value, names in named.items():
-        at = {"x": 1.0, "y": float(value), "transform": axes.get_yaxis_transform()}
-        axes.text(s=", ".join(names), ha="right", va="bottom", fontsize=8, color="#555555", **at)
+        value = entry.own(metric).value
+        if entry.control and entry.variant in LINES and value is not None and value >= lowest:
+            found.append((value, entry.variant))
+            axes.axhline(value, color="#777777", linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    for value, names in close(sorted(found), axes):
+        at = {"x": 1.0, "y": value, "transform": axes.get_yaxis_transform()}
+        axes.text(s=", ".join(names), ha="right", va="bottom", fontsize=8, color="#555555", zorder=6, **at)
+
+
+def close(found: Sequence[tuple[float, str]], axes: Any) -> list[tuple[float, list[str]]]:
+    """The names of rising values, together where labels would touch; each with the highest value of its own."""
+    labels: list[tuple[float, list[str]]] = []
+    for value, name in found:
+        ends = [axes.transData.transform((1, end))[1] for end in (labels[-1][0] if labels else value, value)]
+        if labels and ends[1] - ends[0] < LABEL * axes.bbox.height:
+            labels[-1] = value, [*labels[-1][1], name]
+        else:
+            labels.append((value, [name]))
+    return labels
 
 
 def against(board: Board, x: str, y: str) -> Any:

@@ -104,4 +104,4 @@ def finish(axes: Any, legend: bool = True) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
     if legend:
-        axes.legend(frameon=False, fontsize=8.5, handlelength=2.8)
+        axes.legend(framealpha=0.85, edgecolor="none", fontsize=8.5, handlelength=2.8)

@@ -121,10 +121,10 @@ def on_board(record: dict[str, Any]) -> np.ndarray:
 
 
 def by_square(predicates: Iterable[dict[str, Any]], score: str) -> dict[str, float]:
-    """The mean of a score over the predicates of each square."""
+    """The mean of a score over the predicates of each square, those that never hold (a pawn on a1) left out."""
     held: dict[str, list[float]] = {}
     for each in predicates:
-        if (square := SQUARE.search(each["name"])) and each[score] is not None:
+        if (square := SQUARE.search(each["name"])) and each[score] is not None and each.get("base_rate") != 0:
             held.setdefault(square[0], []).append(each[score])
     return {square: fmean(some) for square, some in held.items()}
 

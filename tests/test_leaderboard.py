@@ -12,7 +12,8 @@ import made_records
 import pytest
 from made_records import HASHES, cell, record_of, score, write, write_all, write_controls, write_run
 
-from boardsae import cli, entries, leaderboard, records
+from boardsae import claims, cli, entries, leaderboard, records
+from boardsae.claimed import Group
 from boardsae.frontier import Cell
 from boardsae.leaderboard import View, words
 
@@ -318,6 +319,21 @@ def test_a_folder_of_failures_only(tmp_path, run):
     code, out, _ = run(f"leaderboard {tmp_path}")
     assert code == 0
     assert "failed: no disk" in out
+
+
+def test_a_control_of_other_settings_is_told_from_the_runs_of_its_variant(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "frozen_decoder", 8.0, seed)
+    subject = {"name": "frozen_decoder", "variant": "frozen_decoder", "options": {"k": 16}, "d_sae": 1536}
+    control = record_of("frozen_decoder", 16.0, 0, subject=subject | {"rows": 2000, "layer": 1})
+    (tmp_path / "othello6-v1" / "controls").mkdir()
+    write(tmp_path / "othello6-v1" / "controls" / "scores.json", {"controls": [control]})
+    usual, other = entries.entries(records.find(tmp_path))
+    assert (usual.name, len(usual.runs)) == ("frozen_decoder", 2)
+    assert (other.name.split()[:2], len(other.runs)) == (["frozen_decoder", "d_sae=1536"], 1)
+    assert usual.control
+    assert other.control
+    assert claims.entry_of([usual, other], Group("frozen_decoder")) is usual
 
 
 def test_a_folder_in_which_nothing_can_be_read(tmp_path, run):

@@ -133,7 +133,8 @@ def test_squares_are_means_of_their_predicates():
         ("c1 is mine", None),
         ("over", 1.0),
     ]
-    predicates = [{"name": name, "f1": f1} for name, f1 in held]
+    predicates = [{"name": name, "f1": f1, "base_rate": 0.1} for name, f1 in held]
+    predicates.append({"name": "my pawn on a1", "f1": 0.0, "base_rate": 0.0})  # there never is one
     assert records.by_square(predicates, "f1") == {"a1": pytest.approx(0.6), "b1": 0.2}
 
 
