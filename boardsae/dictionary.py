@@ -101,13 +101,18 @@ def write(folder: Path, saved: Saved, metadata: dict[str, Any]) -> None:
     write_json(folder / "cfg.json", config)
 
 
+def has_weights(folder: Path) -> bool:
+    """Published records come without."""
+    return (folder / "sae_weights.safetensors").exists()
+
+
 def read(folder: Path) -> Dictionary:
     """The SAE that `write` wrote there."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / "sae_weights.safetensors"
-    if not path.exists():
+    if not has_weights(folder):
         raise FileNotFoundError(
             f"no weights in {folder}; records are published without: train its spec again into another --out"
         )

@@ -103,8 +103,8 @@ def trained(root: Path) -> list[tuple[Spec, Path]]:
     for folder in runs.runs(root):
         if runs.CONTROLS_FOLDER in folder.relative_to(root).parts or not runs.is_trained(folder):
             continue
-        if runs.is_imported(folder) or not (folder / "sae_weights.safetensors").exists():
-            continue  # published records come without weights
+        if runs.is_imported(folder) or not dictionary.has_weights(folder):
+            continue
         spec = runs.spec_of(folder)
         variant = runs.VARIANTS[spec.variant]
         if not variant.untrained and variant.site == "residual":

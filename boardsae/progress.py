@@ -53,7 +53,8 @@ class Lines:
         return f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {speed}{left}{self.note}"
 
     def close(self) -> None:
-        say(self.line())
+        if self.done != self.first:  # where nothing was left to do there is nothing to tell
+            say(self.line())
 
 
 def lasting(seconds: float) -> str:

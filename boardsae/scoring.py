@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from boardsae import DEFAULT_TASK, Broken, runs, tasks
+from boardsae import DEFAULT_TASK, Broken, dictionary, runs, tasks
 from boardsae.coder import Coder, in_words
 from boardsae.evidence import Evidence
 from boardsae.files import appearing, read_json, write_record
@@ -148,7 +148,7 @@ def side_by_side(make: Callable[[Each], Made], waiting: Sequence[Each]) -> Gener
 
 
 def kept(folder: Path) -> dict[str, Any] | None:
-    """The record that a run has already, unless a metric has a newer version since."""
+    """The record that a run has already, unless a metric has a newer version since and the weights are at hand."""
     if not (folder / "scores.json").exists():
         return None
     record = read_json(folder / "scores.json")
@@ -159,7 +159,7 @@ def kept(folder: Path) -> dict[str, Any] | None:
         for name, metric in METRICS.items()
         if not metric.across and (not metric.family or name.split("@")[0] in known)
     }
-    if not asked <= held:
+    if not asked <= held and dictionary.has_weights(folder):
         say(f"{folder} was scored with other versions of the metrics; scoring it again")
         return None
     return record

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from benchmarks import pages
-from boardsae import cli, leaderboard
+from boardsae import cli, leaderboard, scoring
 from boardsae.saes import VARIANTS
 from boardsae.saes.base import options_of
 
@@ -113,3 +113,10 @@ def test_the_readme_scores_an_sae_of_ones_own(monkeypatch, tmp_path):
     exec("\n".join(lines).replace('task="othello6-v2"', 'task="othello6-v2", limit=20'), space)
     assert space["record"]["metrics"]["explained_variance@1"]["value"] == pytest.approx(1.0)
     assert space["record"]["comparable"] is False
+
+
+def test_published_records_are_shown_as_they_are():
+    """README's `boardsae score results/othello6-v2`, in a clone without weights."""
+    folders = sorted(path.parent for path in (ROOT / "results").glob("*/topk/*/seed=0/scores.json"))
+    assert len(folders) > 10
+    assert all(scoring.kept(folder) for folder in folders)

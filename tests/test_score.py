@@ -215,6 +215,12 @@ def test_runs_are_scored_once_and_a_broken_one_is_a_row(task, tmp_path, monkeypa
     assert (tmp_path / "one" / "scores.json").stat().st_mtime_ns == written
     list(scoring.score_targets([str(tmp_path / "one")], "made", force=True))
     assert (tmp_path / "one" / "scores.json").stat().st_mtime_ns > written
+    older = json.loads((tmp_path / "one" / "scores.json").read_text())
+    del older["metrics"]["alive@1"]
+    (tmp_path / "one" / "scores.json").write_text(json.dumps(older))
+    assert scoring.kept(tmp_path / "one") is None  # it is scored again
+    (tmp_path / "one" / "sae_weights.safetensors").rename(tmp_path / "weights")
+    assert scoring.kept(tmp_path / "one") == older  # all that there is of a published one
     lines = list(scoring.table(list(rows.items())))
     assert "not scored" in lines[2]
 
