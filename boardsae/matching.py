@@ -77,7 +77,8 @@ def pairs(root: Path) -> list[Pair]:
     if not waiting:
         raise ValueError(
             f"expected runs with weights in {root} that differ in their seed, for one seed begins with the same"
-            f" directions in all variants; got {len(found)} such as cannot be paired; train more with another --seed"
+            f" directions in all variants; got {len(found)} of {len({spec.seed for spec, _ in found})} seeds;"
+            " published records come without weights; train some with another --seed"
         )
     bar = progress("matching", len(waiting), "pairs")
     made = []

@@ -29,7 +29,7 @@ def curves_figure(rows: list[dict[str, float]], title: str, path: Path) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     panels: list[tuple[str, tuple[str, ...], str]] = [
-        ("loss", ("train_loss", "loss"), "linear"),
+        ("loss, nats a token", ("train_loss", "loss"), "linear"),
         ("legality", ("legal_mass", "top1_legal"), "linear"),
     ]
     if "gap" in rows[0]:
