@@ -28,15 +28,22 @@ LOGGED = {"explained_variance": "explained variance", "l0": "L0", "dead_share": 
 
 
 def draw_all(boards: Sequence[Board], folder: Path) -> list[Path]:
-    """Every figure that the records have figures for."""
+    """Every figure that the records have figures for; of the same records the same files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for board in boards:
         for name, drawn in figures_of(board):
             for ending in ("png", "svg"):
                 paths.append(folder / f"{board.task}-{name}.{ending}")
-                drawn.savefig(paths[-1], dpi=160, metadata={"Date": None} if ending == "svg" else None)
+                save(drawn, paths[-1])
     return paths
+
+
+def save(drawn: Any, path: Path) -> None:
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "boardsae"}):  # names of shapes, which are random without
+        drawn.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def figures_of(board: Board) -> Iterator[tuple[str, Any]]:

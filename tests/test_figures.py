@@ -42,6 +42,8 @@ def test_every_figure_is_drawn_as_png_and_svg(root, tmp_path):
         start = path.read_bytes()[:200]
         assert start.startswith(b"\x89PNG") if path.suffix == ".png" else b"<?xml" in start
         assert path.stat().st_size > 5000
+    again = figures.draw_all(shown, tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
 
 
 def test_a_frontier_has_a_mark_for_each_run_and_the_mean_between_them(board):
