@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from boardsae import Broken
 from boardsae.files import write_tensors, write_text
+from boardsae.progress import say
 
 FILE = "checkpoint.safetensors"
 SECONDS = 60  # between two of them
@@ -60,6 +61,7 @@ def resume(folder: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> R
         moment, name = key.split(" ", 1)
         parameter = parameters[name]
         owners[parameter].state[parameter][moment] = tensor.to(parameter.device)
+    say(f"going on at step {reached.step:,} of {folder}")
     return reached
 
 

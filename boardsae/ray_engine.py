@@ -202,7 +202,7 @@ def score_there(
         carried = root != site.root
         if carried:
             unpack(files, root)
-        have_games(site, targets.task_of(folders[0]) or task or DEFAULT_TASK)
+        have_games(site, runs.task_of(folders[0]) or task or DEFAULT_TASK)
         records = [record for _, record in scoring.score_targets([str(f) for f in folders], task, force=True)]
         return records, taken(folders, root) if carried else {}
 

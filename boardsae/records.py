@@ -18,7 +18,7 @@ import numpy as np
 
 from boardsae import Broken
 from boardsae.files import read_json
-from boardsae.runs import CONTROLS_FOLDER, MARKS, SCHEMA
+from boardsae.runs import CONTROLS_FOLDER, MARKS, SCHEMA, task_of
 from games.core import no_such
 
 MATCHING = "matching.csv"
@@ -199,14 +199,6 @@ def controls_in(path: Path) -> list[Run]:
     records: Sequence[dict[str, Any]] = held.get("controls", [held])
     named = [comparable(checked(path / "scores.json", record)) for record in records]
     return [Run(path, record["subject"], record, control=True) for record in named]
-
-
-def task_of(path: Path) -> str | None:
-    """The task of a run without scores, by what it was asked for or by the folder that it lies in."""
-    try:
-        return read_json(path / "spec.json")["task"]
-    except (OSError, Broken, KeyError):
-        return None
 
 
 def of_one_kind(runs: Sequence[Run], left_out: Sequence[LeftOut]) -> Found:

@@ -176,6 +176,14 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return {"name": spec.variant, **dataclasses.asdict(spec)}
 
 
+def task_of(folder: Path) -> str | None:
+    """The task that a run was asked for on; none where that cannot be read, which whoever reads the run will say."""
+    try:
+        return read_json(folder / "spec.json").get("task")
+    except (OSError, Broken):
+        return None
+
+
 def is_imported(folder: Path) -> bool:
     """Whether the SAE is another library's; `boardsae import` writes such runs."""
     path = folder / "spec.json"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from boardsae import Broken, foreign, plugins, runs
+from boardsae import foreign, plugins, runs
 from boardsae.coder import Coder
 from boardsae.subject import Subject, read_foreign, read_run
 
@@ -118,12 +118,6 @@ def found(targets: Iterable[str]) -> Iterator[Target]:
         else:
             for folder in saes(target):
                 ours = folder if is_ours(folder) else None
-                yield Target(str(folder), ours, ours and task_of(ours), lambda folder=folder: read(folder)[1])
-
-
-def task_of(run: Path) -> str | None:
-    """The task of a run; none where its files are broken, which reading it will tell."""
-    try:
-        return runs.facts_of(run).get("task")
-    except (OSError, ValueError, Broken):
-        return None
+                yield Target(
+                    str(folder), ours, ours and runs.task_of(ours), lambda folder=folder: read(folder)[1]
+                )

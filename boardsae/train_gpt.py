@@ -25,7 +25,7 @@ from boardsae.files import alone_in, read_json, write_json
 from boardsae.model_formats import refuse_models
 from boardsae.optimizers import OPTIMIZERS, optimizers_of, usual
 from boardsae.play import by_ply, is_exact, pairs_of, ruled, totals
-from boardsae.progress import progress, say
+from boardsae.progress import progress
 from boardsae.ranks import ALONE, Ranks
 from games.core import no_such
 
@@ -218,7 +218,8 @@ def train(
 def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
     """All steps after those of the checkpoint; the model is written when they are taken."""
     model, steps, ranks = training.model, training.steps, training.ranks
-    first, seconds, rows = resumed(training, folder)
+    reached = checkpoints.resume(folder, model, training.optimizers)
+    first, seconds, rows = reached or Reached(0, 0.0, [])
     size = training.tokens_a_step
     bar = progress("training", steps * size, "tokens", done=first * size) if ranks.writes else None
     log_every = min(LOG_EVERY, max(1, steps // 10))
@@ -246,15 +247,6 @@ def to_the_end(training: Training, folder: Path) -> Iterator[dict[str, float]]:
         checkpoints.write_log(folder, rows)
         facts = {"recipe": training.recipe._asdict(), **training.read, "held_out": rows[-1]}
         gpt.save(model, folder, facts)
-
-
-def resumed(training: Training, folder: Path) -> Reached:
-    """The training as its checkpoint left it, or at its beginning."""
-    reached = checkpoints.resume(folder, training.model, training.optimizers)
-    if reached is None:
-        return Reached(0, 0.0, [])
-    say(f"going on at step {reached.step:,} of {folder}")
-    return reached
 
 
 def paced(

@@ -149,7 +149,6 @@ class Run(Training):
         reached = checkpoints.resume(self.folder, self.sae, [self.adam])
         if reached is not None:
             self.step, self.seconds, self.log = reached
-            say(f"going on at step {self.step:,} of {self.folder}")
 
     def end(self, held_out: Tensor, gradient: Tensor | None, facts: dict[str, Any]) -> None:
         """Thresholds from held-out rows, raw scale, and the files that make this a trained run."""

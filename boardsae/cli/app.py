@@ -21,9 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Misused = cast(
-    type[Exception], typer.BadParameter.__bases__[0]
-)  # the UsageError of the click that this typer brings
+# The UsageError of the click that this typer brings.
+Misused = cast(type[Exception], typer.BadParameter.__bases__[0])
 
 
 def version(asked: bool) -> None:
