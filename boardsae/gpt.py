@@ -3,7 +3,8 @@
 `body(tokens, layer)` is the residual stream after block `layer` and `tail(x, layer)` the logits from there; one after
 the other they are exactly `forward`. Attention is written out as two batched products, because on CPUs the backward
 pass of the fused kernel is slow in bfloat16. There, games get empty plies up to whole vectors of numbers, without which
-a softmax takes three to six times as long. GPUs of CUDA take the fused kernel, which never holds all scores at once.
+a softmax takes three to six times as long. GPUs of CUDA take the fused kernel, which never holds all scores at once, and
+so do CPUs for long games in float32.
 """
 
 import hashlib
@@ -41,6 +42,7 @@ class Shape(NamedTuple):
 
 
 VECTOR = 32  # numbers in bfloat16
+LONG = 128  # plies from which on the fused kernel is the faster one in float32, too
 ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh"}  # names of the field, and how torch approximates each
 
 
@@ -66,7 +68,7 @@ class Block(nn.Module):
     def attend(self, qkv: Tensor, mask: Tensor) -> Tensor:
         games, plies, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         heads = qkv.view(games, plies, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        if qkv.is_cuda:
+        if qkv.is_cuda or (plies >= LONG and qkv.dtype == torch.float32):
             mixed = fused(heads)
         else:
             room = whole_vectors(plies) if qkv.dtype == torch.bfloat16 else plies

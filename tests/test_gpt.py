@@ -73,6 +73,24 @@ def test_attention_is_that_of_torch():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_long_games_are_attended_to_as_short_ones_are(dtype, monkeypatch):
+    """By another kernel in float32: the same values and gradients, and all plies of a long game from the shorter one."""
+    block, plies = gpt.Block(32, 2), gpt.LONG + 3
+    room = gpt.whole_vectors(plies)
+    mask = torch.triu(torch.full((room, room), -1e4), 1)
+    qkv = torch.randn(2, plies, 96, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    found = []
+    for long in (gpt.LONG, plies + 1):
+        monkeypatch.setattr(gpt, "LONG", long)
+        mixed = block.attend(qkv, mask)
+        found.append((mixed, *torch.autograd.grad(mixed.float().square().sum(), qkv)))
+    torch.testing.assert_close(found[0], found[1])
+    short = block.attend(qkv[:, :50], mask)
+    close = {"atol": 0.03, "rtol": 0.03} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(short, found[0][0][:, :50], **close)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_fused_kernel_gives_what_the_products_give(dtype):
     heads = torch.randn(3, 4, 2, 7, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
     mask = torch.triu(torch.full((7, 7), -1e4), 1)
