@@ -201,21 +201,12 @@ def pairs(entry: Entry, x: str, y: str) -> Iterator[tuple[float, float]]:
 
 
 def rank_correlation(found: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's: the correlation of the ranks, ties at their mean rank."""
-    if len(found) < 3:
+    """Spearman's, where it exists."""
+    from scipy.stats import spearmanr
+
+    if len(found) < 3 or any(len(set(side)) == 1 for side in zip(*found, strict=True)):
         return None
-    a, b = (ranks([pair[side] for pair in found]) for side in (0, 1))
-    middle = (len(found) + 1) / 2
-    product = sum((p - middle) * (q - middle) for p, q in zip(a, b, strict=True))
-    norm = math.sqrt(sum((p - middle) ** 2 for p in a) * sum((q - middle) ** 2 for q in b))
-    return product / norm if norm else None
-
-
-def ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    count = {value: ordered.count(value) for value in set(values)}
-    first = {value: ordered.index(value) for value in count}
-    return [first[value] + (count[value] + 1) / 2 for value in values]
+    return float(spearmanr(found).statistic)
 
 
 def logged(run: Run) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 `body(tokens, layer)` is the residual stream after block `layer` and `tail(x, layer)` the logits from there; one after
 the other they are exactly `forward`. Attention is written out as two batched products, because on CPUs the backward
 pass of the fused kernel is slow in bfloat16. There, games get empty plies up to whole vectors of numbers, without which
-a softmax takes three to six times as long. GPUs of CUDA take the fused kernel, which never holds all scores at once, and
+a softmax takes three to six times as long. GPUs of CUDA take the fused kernel, which never holds all scores at once;
 so do CPUs for long games in float32.
 """
 

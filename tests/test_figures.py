@@ -158,7 +158,6 @@ def test_squares_of_chess_are_those_of_its_pieces(tmp_path):
 def test_rank_correlation_by_hand_and_with_ties():
     assert figures.rank_correlation([(1, 10), (2, 20), (3, 25)]) == pytest.approx(1)
     assert figures.rank_correlation([(1, 3), (2, 2), (3, 1)]) == pytest.approx(-1)
-    assert figures.ranks([5, 1, 5, 9]) == [2.5, 1, 2.5, 4]
     # ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: 4.5 / sqrt(4.5 * 5)
     assert figures.rank_correlation([(1, 1), (2, 3), (2, 2), (3, 4)]) == pytest.approx(4.5 / math.sqrt(22.5))
     assert figures.rank_correlation([(1, 1), (1, 2), (1, 3)]) is None

@@ -82,8 +82,7 @@ class Othello(Plain):
     ) -> UInt64[np.ndarray, "row plane"]:
         from games.othello import kernels
 
-        names = [plane.name for plane in self.planes]
-        wanted = np.array([names.index(name) for name in planes])
+        wanted = np.array([kernels.NAMES.index(name) for name in planes])
         words = np.zeros((len(rows), len(planes)), np.uint64)
         kernels.words(moves, rows, *self._start, *self._rim, self._bits, wanted, words)
         return words

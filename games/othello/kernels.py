@@ -7,7 +7,13 @@ The lanes run one branch-free step on many games at once, so that the compiler t
 import numpy as np
 
 from games.bits import GOLDEN, ONE, ZERO, below, inline, kernel, lowest, mix, nth, popcount, stream
+from games.othello.predicates import planes
 
+SHEET = np.dtype(
+    [(plane.name, np.uint64) for plane in planes(8)]
+)  # what is true of a position: a word a plane
+NAMES = tuple(SHEET.fields or ())
+BY_DIRECTION = np.array([plane.group == "legal_direction" for plane in planes(8)])
 LANES = 256
 INNER_COLUMNS = np.uint64(
     0x7E7E7E7E7E7E7E7E
@@ -175,21 +181,21 @@ def keys(games, images, out):
 
 
 @inline
-def legal_by_direction(own, enemy, board, words):
-    """words[d] = the moves that turn discs in direction d, in the order of `rules.DIRECTIONS`.
+def legal_by_direction(own, enemy, board, sheet):
+    """The moves that turn discs in each direction.
 
     A run from an own disc towards higher bits ends on a move that turns discs towards lower bits.
     """
     inner = enemy & INNER_COLUMNS
     empty = board & ~(own | enemy)
-    words[0] = empty & (run_up(own, enemy, S8, S16) << S8)
-    words[1] = empty & (run_up(own, inner, S7, S14) << S7)
-    words[2] = empty & (run_down(own, inner, S1, S2) >> S1)
-    words[3] = empty & (run_down(own, inner, S9, S18) >> S9)
-    words[4] = empty & (run_down(own, enemy, S8, S16) >> S8)
-    words[5] = empty & (run_down(own, inner, S7, S14) >> S7)
-    words[6] = empty & (run_up(own, inner, S1, S2) << S1)
-    words[7] = empty & (run_up(own, inner, S9, S18) << S9)
+    sheet.legal_up = empty & (run_up(own, enemy, S8, S16) << S8)
+    sheet.legal_up_right = empty & (run_up(own, inner, S7, S14) << S7)
+    sheet.legal_right = empty & (run_down(own, inner, S1, S2) >> S1)
+    sheet.legal_down_right = empty & (run_down(own, inner, S9, S18) >> S9)
+    sheet.legal_down = empty & (run_down(own, enemy, S8, S16) >> S8)
+    sheet.legal_down_left = empty & (run_down(own, inner, S7, S14) >> S7)
+    sheet.legal_left = empty & (run_up(own, inner, S1, S2) << S1)
+    sheet.legal_up_left = empty & (run_up(own, inner, S9, S18) << S9)
 
 
 @inline
@@ -200,9 +206,10 @@ def at_least(count):
 
 @kernel
 def words(games, rows, black, white, board, corners, edges, bits, wanted, out):
-    """out[row, i] = plane number wanted[i] (its place in `predicates.PLANES`) of that row's position."""
-    plane = np.zeros(32, np.uint64)
-    first_moves, by_direction = legal(black, white, board), ((wanted >= 5) & (wanted < 13)).any()
+    """out[row, i] = the word of plane NAMES[wanted[i]] of that row's position."""
+    plane = np.zeros(len(NAMES), np.uint64)
+    sheet = plane.view(SHEET)[0]  # the same words by their names
+    first_moves, by_direction = legal(black, white, board), BY_DIRECTION[wanted].any()
     game, ply = -1, 0
     own, enemy, moves, is_black = black, white, first_moves, True
     last, discs, passed = ZERO, ZERO, False
@@ -217,20 +224,22 @@ def words(games, rows, black, white, board, corners, edges, bits, wanted, out):
             is_black = is_black == passed
             ply += 1
         blacks, whites = (own, enemy) if is_black else (enemy, own)
-        plane[0], plane[1] = own | enemy, board & ~(own | enemy)
-        plane[2], plane[3] = own, enemy
-        plane[4] = moves
+        sheet.occupied, sheet.empty = own | enemy, board & ~(own | enemy)
+        sheet.mine, sheet.theirs = own, enemy
+        sheet.legal = sheet.legal_paper = moves
         if by_direction:
-            legal_by_direction(own, enemy, board, plane[5:13])
-        plane[13], plane[14], plane[15] = last | discs, last, discs
-        plane[16], plane[17] = blacks, whites
-        plane[18], plane[19] = at_least(popcount(own & corners)), at_least(popcount(enemy & corners))
-        plane[20], plane[21] = at_least(popcount(own & edges)), at_least(popcount(enemy & edges))
-        plane[22], plane[23] = np.uint64(is_black), np.uint64(passed)
-        plane[24] = np.uint64(moves == ZERO)
+            legal_by_direction(own, enemy, board, sheet)
+        sheet.changed, sheet.last_move, sheet.flipped = last | discs, last, discs
+        sheet.black, sheet.white = blacks, whites
+        sheet.my_corners, sheet.their_corners = (
+            at_least(popcount(own & corners)),
+            at_least(popcount(enemy & corners)),
+        )
+        sheet.my_edges, sheet.their_edges = at_least(popcount(own & edges)), at_least(popcount(enemy & edges))
+        sheet.black_to_move, sheet.passed = np.uint64(is_black), np.uint64(passed)
+        sheet.over = np.uint64(moves == ZERO)
         odd = ply % 2 == 1
-        plane[25], plane[26] = (blacks, whites) if odd else (whites, blacks)
-        plane[27] = moves
+        sheet.mine_paper, sheet.theirs_paper = (blacks, whites) if odd else (whites, blacks)
         for i in range(wanted.shape[0]):
             out[r, i] = plane[wanted[i]]
 
