@@ -74,7 +74,7 @@ def test_attention_is_that_of_torch():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_long_games_are_attended_to_as_short_ones_are(dtype, monkeypatch):
-    """By another kernel in float32: the same values and gradients, and all plies of a long game from the shorter one."""
+    """By another kernel in float32: the same values and gradients, and those of its first plies alone."""
     block, plies = gpt.Block(32, 2), gpt.LONG + 3
     room = gpt.whole_vectors(plies)
     mask = torch.triu(torch.full((room, room), -1e4), 1)
