@@ -206,7 +206,8 @@ def rank_correlation(found: Sequence[tuple[float, float]]) -> float | None:
 
     if len(found) < 3 or any(len(set(side)) == 1 for side in zip(*found, strict=True)):
         return None
-    return float(spearmanr(found).statistic)
+    rho, _ = spearmanr(found)
+    return float(rho)
 
 
 def logged(run: Run) -> list[dict[str, str]]:
