@@ -206,8 +206,7 @@ def rank_correlation(found: Sequence[tuple[float, float]]) -> float | None:
 
     if len(found) < 3 or any(len(set(side)) == 1 for side in zip(*found, strict=True)):
         return None
-    rho, _ = spearmanr(found)
-    return float(rho)
+    return float(spearmanr(found)[0])  # type: ignore[arg-type]
 
 
 def logged(run: Run) -> list[dict[str, str]]:
