@@ -4,6 +4,7 @@ numba cannot compile a wrapped function. The hook takes a package for all that i
 that it should see stand in modules and not in an `__init__`.
 """
 
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -30,6 +31,20 @@ install_import_hook(plain_modules(), "beartype.beartype(conf=beartype.BeartypeCo
 
 hypothesis.settings.register_profile("boardsae", deadline=None, derandomize=True)  # shared machines stall
 hypothesis.settings.load_profile("boardsae")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs a command line: exit code, stdout, stderr."""
+    from boardsae import cli
+
+    def call(line):
+        monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import games
 from boardsae import generate, gpt, tasks
 from boardsae.activations import alphabet
+from boardsae.files import write_json
 
 
 def opened(folder, count=3000, layer=0, game="othello6", layers=3):
@@ -14,3 +15,12 @@ def opened(folder, count=3000, layer=0, game="othello6", layers=3):
     return tasks.Open(
         task, model, folder / "model", dataset, {"model": gpt.identity(model), "games": games_hash}
     )
+
+
+def kept(folder):
+    """The same as the folder of a model, whose name is that of its task."""
+    made = opened(folder)
+    made.folder.mkdir()
+    gpt.save(made.model, made.folder, {"recipe": {"data": made.task.data}})
+    write_json(made.folder / "gate.json", {"layer": 0})
+    return str(made.folder)

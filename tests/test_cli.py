@@ -20,22 +20,9 @@ COMMANDS = sorted(
 )
 
 
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Runs a command line in an empty folder: exit code, stdout, stderr."""
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def test_the_walk_through(run):

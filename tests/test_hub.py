@@ -42,23 +42,6 @@ def hub(monkeypatch, tmp_path):
         yield made
 
 
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Runs a command line: exit code, stdout, stderr."""
-
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 def sae(d=16, features=24, seed=0):
     random = torch.Generator().manual_seed(seed)
     shapes = {"W_enc": (d, features), "W_dec": (features, d), "b_dec": (d,), "b_enc": (features,)}

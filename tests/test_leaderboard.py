@@ -6,13 +6,12 @@ import json
 import math
 import re
 import shutil
-import sys
 
 import made_records
 import pytest
 from made_records import HASHES, cell, record_of, score, write, write_all, write_controls, write_run
 
-from boardsae import claims, cli, entries, leaderboard, records
+from boardsae import claims, entries, leaderboard, records
 from boardsae.claimed import Group
 from boardsae.frontier import Cell
 from boardsae.leaderboard import View, words
@@ -27,17 +26,6 @@ def root(tmp_path):
                 write_run(tmp_path, variant, l0, seed)
     write_controls(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return (ended.value.code or 0, *capsys.readouterr())
-
-    return call
 
 
 def cells(root, **view):

@@ -1,13 +1,12 @@
 """From nothing to a table: what is trained, scored, drawn and said, with the slow parts played by short ones."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from made_records import record_of, write, write_controls
 
-from boardsae import cli, quickstart, runs, tasks
+from boardsae import quickstart, runs, tasks
 from boardsae.grid import grid
 from boardsae.saes import VARIANTS
 from boardsae.sweep import Result
@@ -60,15 +59,8 @@ def played(monkeypatch, tmp_path):
     return asked
 
 
-def called(monkeypatch, capsys, line="quickstart"):
-    monkeypatch.setattr(sys, "argv", ["boardsae", *line.split()])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return (ended.value.code or 0, *capsys.readouterr())
-
-
-def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
-    code, out, err = called(monkeypatch, capsys)
+def test_it_trains_scores_and_shows(played, run):
+    code, out, err = run("quickstart")
     assert code == 0
     assert len(played["trained"]) == len(played["scored"]) == 4
     assert f"{TASK} at L0 20" in out
@@ -87,8 +79,8 @@ def test_it_trains_scores_and_shows(played, monkeypatch, capsys):
         assert said in err
 
 
-def test_the_page_is_of_the_highest_coverage(played, monkeypatch, capsys):
-    called(monkeypatch, capsys)
+def test_the_page_is_of_the_highest_coverage(played, run):
+    run("quickstart")
     (target,), path = played["page"]
     scores = {folder: json.loads((folder / "scores.json").read_text()) for folder in played["scored"]}
     coverage = {str(folder): scores["metrics"]["coverage@1"]["value"] for folder, scores in scores.items()}
@@ -96,36 +88,36 @@ def test_the_page_is_of_the_highest_coverage(played, monkeypatch, capsys):
     assert path.name == "report.html"
 
 
-def test_a_second_call_trains_nothing(played, monkeypatch, capsys):
-    called(monkeypatch, capsys)
-    called(monkeypatch, capsys)
+def test_a_second_call_trains_nothing(played, run):
+    run("quickstart")
+    run("quickstart")
     assert len(played["trained"]) == 4
 
 
-def test_a_failed_run_is_named_and_the_others_go_on(played, monkeypatch, capsys):
+def test_a_failed_run_is_named_and_the_others_go_on(played, run):
     played["failing"] = ("standard",)
-    code, out, _ = called(monkeypatch, capsys)
+    code, out, _ = run("quickstart")
     assert (code, len(played["scored"])) == (0, 2)
     assert "failed: the loss is NaN" in out
 
 
-def test_what_cannot_be_scored_is_said(played, monkeypatch, capsys):
+def test_what_cannot_be_scored_is_said(played, run):
     played["unscorable"] = ("topk",)
-    code, out, err = called(monkeypatch, capsys)
+    code, out, err = run("quickstart")
     assert code == 0
     assert err.count("not scored: values that are not finite") == 2
     assert "trained, not scored" in out
 
 
-def test_nothing_trained_is_an_error(played, monkeypatch, capsys):
+def test_nothing_trained_is_an_error(played, run):
     played["failing"] = ("standard", "topk")
-    code, out, err = called(monkeypatch, capsys)
+    code, out, err = run("quickstart")
     assert (code, out) == (1, "")
     assert "no SAE was trained; the first failed with: the loss is NaN" in err
 
 
-def test_a_game_without_a_reference_model_is_refused(monkeypatch, capsys):
-    code, _, err = called(monkeypatch, capsys, "quickstart --game othelo6")
+def test_a_game_without_a_reference_model_is_refused(run):
+    code, _, err = run("quickstart --game othelo6")
     assert code == 2
     assert "no game with a reference model 'othelo6'" in err
 

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_task import opened
+from made_task import kept
 from processes import hear_ctrl_c
 
-from boardsae import generate, gpt, runs, sweep
-from boardsae.files import write_json
+from boardsae import generate, runs, sweep
 from boardsae.runs import Spec
 
 ray = pytest.importorskip("ray")
@@ -37,12 +36,7 @@ NODE = {"num_cpus": 1, "memory": 32 * 2**30, "object_store_memory": 80 * 2**20, 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    """The folder of a model that is a task."""
-    made = opened(tmp_path_factory.mktemp("task"))
-    made.folder.mkdir()
-    gpt.save(made.model, made.folder, {"recipe": {"data": made.task.data}})
-    write_json(made.folder / "gate.json", {"layer": 0})
-    return str(made.folder)
+    return kept(tmp_path_factory.mktemp("task"))
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_task import opened
+from made_task import kept
 from processes import hear_ctrl_c
 from typer.testing import CliRunner
 
-from boardsae import gpt, quickstart, runs, saes, sweep, train_sae
+from boardsae import quickstart, runs, saes, sweep, train_sae
 from boardsae.cli import app
-from boardsae.files import alone_in, write_json
+from boardsae.files import alone_in
 from boardsae.runs import Spec
 from boardsae.sweep import Pack, Result
 
@@ -26,12 +26,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    """The folder of a model that is a task."""
-    made = opened(tmp_path_factory.mktemp("task"))
-    made.folder.mkdir()
-    gpt.save(made.model, made.folder, {"recipe": {"data": made.task.data}})
-    write_json(made.folder / "gate.json", {"layer": 0})
-    return str(made.folder)
+    return kept(tmp_path_factory.mktemp("task"))
 
 
 @pytest.fixture(autouse=True)
