@@ -1,8 +1,9 @@
 """Scores, and the question whether one SAE is better than another."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +11,8 @@ from boardsae import DEFAULT_TASK
 from boardsae.cli.app import app
 from boardsae.cli.engines import Address, EngineName, is_on_ray
 from boardsae.progress import say
+
+Row = tuple[str, dict[str, Any]]  # a name and its record
 
 
 @app.command()
@@ -52,36 +55,18 @@ def score(
     A run gets scores.json and counts.npz; what is scored already is shown as it is. An SAE of your own is anything with
     encode and decode, or a folder of SAELens, dictionary_learning or sparsify, in which nothing is written.
     """
-    import torch
-
-    from boardsae import controls as known
-    from boardsae import evidence, scoring, tasks
+    from boardsae import scoring
 
     columns = scoring.HEADLINE if metrics is None else scoring.columns(metrics)
     if limit is not None and limit < 20:
         raise ValueError(f"expected --limit to be 20 games or more, got {limit}")
-    if is_on_ray(engine, address):
-        if limit is not None:
-            raise ValueError("--limit is for a quick look on this machine; leave --engine away")
-        from boardsae.ray_engine import score_targets
-
-        rows = list(score_targets(targets, task, address or "auto", cores or 1, force))
-    else:
-        if cores is not None:
-            torch.set_num_threads(cores)
-        rows = list(scoring.score_targets(targets, task, limit, force))
+    rows = list(_scored(targets, task, limit, force, is_on_ray(engine, address), address, cores))
     if as_json:
         for _, record in rows:
             print(json.dumps(record))
     else:
-        shown = list(rows)
-        scored_on = [
-            record["subject"].get("task", task or DEFAULT_TASK) for _, record in rows if "error" not in record
-        ]
-        for each in dict.fromkeys(scored_on if controls and limit is None else []):
-            made = known.records(evidence.Evidence(tasks.open_task(tasks.of(each))), results)
-            shown += [(record["subject"]["name"], record) for record in made]
-        for line in scoring.table(shown, columns):
+        beside = _controls(rows, task, results) if controls and limit is None else []
+        for line in scoring.table([*rows, *beside], columns):
             print(line)
         if metrics is None and len(rows) == 1 and "error" not in rows[0][1]:
             print()
@@ -94,6 +79,45 @@ def score(
         raise typer.Exit(1 if len(rows) > len(failed) else 2)
     if limit is None:
         say("next: boardsae leaderboard · boardsae report TARGET")
+
+
+def _scored(
+    targets: list[str],
+    task: str | None,
+    limit: int | None,
+    force: bool,
+    on_ray: bool,
+    address: str | None,
+    cores: int | None,
+) -> Iterator[Row]:
+    """Each target with its record, by this process or by a cluster."""
+    if on_ray:
+        if limit is not None:
+            raise ValueError("--limit is for a quick look on this machine; leave --engine away")
+        from boardsae.ray_engine import score_targets
+
+        return score_targets(targets, task, address or "auto", cores or 1, force)
+    import torch
+
+    from boardsae import scoring
+
+    if cores is not None:
+        torch.set_num_threads(cores)
+    return scoring.score_targets(targets, task, limit, force)
+
+
+def _controls(rows: list[Row], task: str | None, results: Path) -> list[Row]:
+    """The controls of all tasks that something was scored on."""
+    from boardsae import controls, evidence, tasks
+
+    scored = [
+        record["subject"].get("task", task or DEFAULT_TASK) for _, record in rows if "error" not in record
+    ]
+    return [
+        (record["subject"]["name"], record)
+        for each in dict.fromkeys(scored)
+        for record in controls.records(evidence.Evidence(tasks.open_task(tasks.of(each))), results)
+    ]
 
 
 COMPARED = ("coverage@1", "cov_x@1", "reconstruction@1", "explained_variance@1", "kl_increase@1")
