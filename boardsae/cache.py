@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boardsae import Broken, tasks
-from boardsae.files import ArrayFile, blank_array, open_array, read_json, write_json
+from boardsae.files import ArrayFile, alone_in, appearing, blank_array, open_array, read_json, write_json
 from boardsae.progress import progress, say
 from boardsae.stream import Feed, Stream
 
@@ -43,7 +43,10 @@ class CachedStream(Stream):
         games = self.games_for(steps)
         facts = {**opened.hashes, "layer": feed.layer, "site": feed.site, "d": self.first.shape[1]}
         if held_games(folder, facts) < games:
-            self.fill(folder, facts, places[:games], max_gb)
+            self.check_size(places[:games], max_gb)
+            with alone_in(folder):  # another process may have begun to fill it, or have done so meanwhile
+                if held_games(folder, facts) < games:
+                    self.fill(folder, facts, places[:games])
         self.held = open_array(folder / "rows.npy")
         if self.held.shape != (expected := (read_json(folder / "manifest.json")["rows"], facts["d"])):
             raise Broken(f"expected shape {expected} in {folder / 'rows.npy'}, got {self.held.shape}")
@@ -57,29 +60,33 @@ class CachedStream(Stream):
                 return start + self.chunk
         return len(places)
 
-    def fill(
-        self, folder: Path, facts: dict[str, object], places: Int[np.ndarray, " game"], max_gb: float
-    ) -> None:
-        rows, d = int(self.lengths[places].sum()), self.first.shape[1]
-        gb = 2e-9 * rows * d
+    def size(self, places: Int[np.ndarray, " game"]) -> tuple[int, float]:
+        """Of the activations of these games: rows and GB."""
+        rows = int(self.lengths[places].sum())
+        return rows, 2e-9 * rows * self.first.shape[1]
+
+    def check_size(self, places: Int[np.ndarray, " game"], max_gb: float) -> None:
+        rows, gb = self.size(places)
         if gb > max_gb:
             raise ValueError(
-                f"expected at most {max_gb:g} GB of activations, got {gb:.1f} GB for {rows:,} rows;"
+                f"expected at most {max_gb:g} GB of activations, got {gb:.2g} GB for {rows:,} rows;"
                 " raise --max-gb, train on fewer --rows, or leave --cache out"
             )
+
+    def fill(self, folder: Path, facts: dict[str, object], places: Int[np.ndarray, " game"]) -> None:
+        (rows, gb), d = self.size(places), self.first.shape[1]
         say(f"writing {gb:.2f} GB of activations into {folder}: {rows:,} rows of {d} bfloat16")
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("manifest.json", "rows.npy"):
-            (folder / name).unlink(missing_ok=True)
+        (folder / "manifest.json").unlink(missing_ok=True)
         bar, first = progress("activations", rows, "rows"), 0
-        blank_array(folder / "rows.npy", (rows, d), np.dtype(np.int16))
-        file = ArrayFile(folder / "rows.npy")
-        for i in range(0, len(places), self.chunk):
-            x = self.read(self.tokens[places[i : i + self.chunk]])
-            file.write(first, x.bfloat16().cpu().view(torch.int16).numpy())
-            first += len(x)
-            bar.update(len(x))
-        file.close()
+        with appearing(folder / "rows.npy") as unfinished:
+            blank_array(unfinished, (rows, d), np.dtype(np.int16))
+            file = ArrayFile(unfinished)
+            for i in range(0, len(places), self.chunk):
+                x = self.read(self.tokens[places[i : i + self.chunk]])
+                file.write(first, x.bfloat16().cpu().view(torch.int16).numpy())
+                first += len(x)
+                bar.update(len(x))
+            file.close()
         bar.close()
         write_json(folder / "manifest.json", facts | {"held": len(places), "rows": rows})
 

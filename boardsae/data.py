@@ -21,6 +21,13 @@ from boardsae.splits import SPLITS
 from games.core import Game, Transcripts
 
 FORMAT = 1
+KINDS: dict[str, dict[str, type]] = {  # of what is read of a manifest
+    "request": {"game": str, "version": int},
+    "files": {"moves.npy": dict, "split.npy": dict},
+    "splits": {"train": dict, "select": dict, "report": dict},
+    "disjoint": {"kept_games": int},
+}
+FILE = {"dtype": str, "shape": list, "sha256": str}
 
 
 class Dataset(NamedTuple):
@@ -76,6 +83,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has data format {manifest.get('format')!r}, boardsae {__version__} reads {FORMAT};"
             " a newer boardsae may read it"
         )
-    if missing := {"request", "files", "games", "splits"} - manifest.keys():
+    if missing := {*KINDS, "games"} - manifest.keys():
         raise Broken(f"the manifest of {folder} lacks {', '.join(sorted(missing))}")
+    for name, held in KINDS.items():
+        check_kinds(f"{name} in the manifest of {folder}", manifest[name], held)
+    for file, facts in manifest["files"].items():
+        check_kinds(f"{file} in the manifest of {folder}", facts, FILE)
     return manifest
+
+
+def check_kinds(what: str, found: Any, kinds: dict[str, type]) -> None:
+    """Whether a part of a manifest has the fields that are read, each of its kind."""
+    if not isinstance(found, dict):
+        raise Broken(f"expected fields of {what}, got {found!r}")
+    for name, kind in kinds.items():
+        if not isinstance(value := found.get(name), kind):
+            raise Broken(f"expected {name} of {what} to be a {kind.__name__}, got {value!r}")

@@ -34,7 +34,7 @@ def installed(kind: str, register: Callable[[str, Any], None]) -> None:
     for point in entry_points(group=f"boardsae.{kind}"):
         try:
             register(point.name, point.load())
-        except Exception as error:  # whatever somebody else's code raises
+        except (Exception, SystemExit) as error:  # whatever somebody else's code raises
             say(f"the plug-in {point.name} = {point.value} is left out: {type(error).__name__}: {error}")
 
 
@@ -74,5 +74,5 @@ def read_files() -> None:
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # whatever somebody else's code raises
+        except (Exception, SystemExit) as error:  # whatever somebody else's code raises
             raise ValueError(f"the plug-in {file} failed: {type(error).__name__}: {error}") from None

@@ -97,10 +97,19 @@ def path_of(spec: Spec, root: Path) -> Path:
 
 
 def begin(folder: Path, spec: Spec, hashes: dict[str, str]) -> None:
-    """Writes spec.json; a folder of another spec, or of another model or other games, is refused."""
+    """Writes spec.json, unless the folder holds something else."""
     folder.mkdir(parents=True, exist_ok=True)
-    asked = dataclasses.asdict(spec) | {"hashes": hashes}
+    check_free(folder, spec, hashes)
+    if not (folder / "spec.json").exists():
+        facts = {"hashes": hashes, "made_with": surroundings()}
+        write_json(folder / "spec.json", dataclasses.asdict(spec) | facts)
+    (folder / "error.json").unlink(missing_ok=True)
+
+
+def check_free(folder: Path, spec: Spec, hashes: dict[str, str]) -> None:
+    """Whether the folder can be that of the run; one of another spec, model or games is refused."""
     if (folder / "spec.json").exists():
+        asked = dataclasses.asdict(spec) | {"hashes": hashes}
         if difference := first_difference(read_json(folder / "spec.json"), asked):
             name, held, value = difference
             raise FileExistsError(
@@ -111,9 +120,6 @@ def begin(folder: Path, spec: Spec, hashes: dict[str, str]) -> None:
         raise FileExistsError(
             f"{folder} holds an SAE that is no run of ours: {others[0]} without spec.json; choose another --out"
         )
-    else:
-        write_json(folder / "spec.json", asked | {"made_with": surroundings()})
-    (folder / "error.json").unlink(missing_ok=True)
 
 
 def first_difference(held: dict[str, Any], asked: dict[str, Any]) -> tuple[str, Any, Any] | None:

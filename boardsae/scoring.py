@@ -66,9 +66,15 @@ def score(
     sae: Coder, task: str = DEFAULT_TASK, limit: int | None = None, name: str = "yours"
 ) -> dict[str, Any]:
     """The record of any object with encode and decode; nothing is written."""
+    check_limit(limit)
     record = Desk(tasks.open_task(tasks.of(task)), limit).score(of(sae, name))
     record.pop("counts")
     return record
+
+
+def check_limit(limit: int | None) -> None:
+    if limit is not None and limit < FEWEST:
+        raise ValueError(f"expected a limit of {FEWEST} games or more, got {limit}")
 
 
 def score_targets(
@@ -191,6 +197,7 @@ def check_hashes(folder: Path, asked: dict[str, str]) -> None:
             )
 
 
+FEWEST = 20  # games of each split that a quick look takes
 HEADLINE = (
     ("l0@1", "L0", "{:.1f}"),
     ("coverage@1", "coverage", "{:.3f}"),

@@ -62,12 +62,14 @@ def specs_in(path: Path) -> tuple[Spec, ...]:
     plugins.look_in(path.parent)
     try:
         found = runpy.run_path(str(path)).get("SPECS")
-    except Exception as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from None
     if not isinstance(found, tuple | list) or not all(isinstance(spec, Spec) for spec in found):
         raise ValueError(
             f"expected SPECS in {path}, a tuple of boardsae.runs.Spec, got {type(found).__name__}"
         )
+    if not found:
+        raise ValueError(f"expected runs in the SPECS of {path}, got none")
     return tuple(found)
 
 
@@ -204,7 +206,8 @@ def sweep(
             runs.begin(folder, spec, hashes[spec.task])
     waiting = packs(specs, root, device, jobs=jobs)
     left = sum(len(pack.specs) for pack in waiting)
-    say(f"{len(specs)} runs, {len(specs) - left} trained before, {left} to train in {len(waiting)} packs")
+    runs_asked = len({runs.path_of(spec, root) for spec in specs})  # a spec may stand there twice
+    say(f"{runs_asked} runs, {runs_asked - left} trained before, {left} to train in {len(waiting)} packs")
     bar = progress("sweep", left, "runs")
     for results in engine(waiting):
         for result in results:

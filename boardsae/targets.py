@@ -58,7 +58,7 @@ def made_by(target: str) -> Subject:
         coder = found if hasattr(found, "encode") and not isinstance(found, type) else found()
     except (ImportError, SyntaxError, AttributeError) as error:
         raise ValueError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from None
-    except Exception as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         raise ValueError(f"{target} failed: {type(error).__name__}: {error}") from None
     return of(coder, name=target)
 

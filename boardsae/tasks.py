@@ -111,7 +111,8 @@ def transcripts(task: Task) -> data.Dataset:
 
 
 def check_layer(layer: int, opened: Open) -> None:
-    if not 0 <= layer < (layers := opened.model.shape.layers):
+    layers = opened.model.shape.layers
+    if not 0 <= layer < layers:
         raise ValueError(f"expected a layer from 0 to {layers - 1}, those of {opened.task.name}, got {layer}")
 
 

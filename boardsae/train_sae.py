@@ -216,29 +216,32 @@ def train(
     `trials` is how many runs it took to choose each spec, itself included.
     """
     where = device_of(device)
-    results: dict[Path, str | None] = {}
+    results: dict[Path, str | None] = {folder: None for _, folder in asked}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
     for spec, _ in asked:
+        tasks.check_layer(feed_of(spec, opened.task).layer, opened)
         check_later(spec, opened)
     with ExitStack() as ours:
         for spec, folder in asked:
             ours.enter_context(alone_in(folder))
-            if force:
-                runs.clear(folder)
-            runs.begin(folder, spec, opened.hashes)
-            results[folder] = None
-            if runs.is_trained(folder):
+            if not force:
+                runs.check_free(folder, spec, opened.hashes)
+            if runs.is_trained(folder) and not force:
                 say(f"{folder} is trained already")
             else:
                 packs.setdefault(feed_of(spec, opened.task), []).append((spec, folder))
+        streams = {  # which may be refused: only then is anything of the runs written or taken away
+            feed: Stream(opened, feed, where)
+            if cache is None
+            else CachedStream(opened, feed, where, cache, max(spec.steps for spec, _ in pack), max_gb)
+            for feed, pack in packs.items()
+        }
+        for spec, folder in asked:
+            if force:
+                runs.clear(folder)
+            runs.begin(folder, spec, opened.hashes)
         for feed, pack in packs.items():
-            steps = max(spec.steps for spec, _ in pack)
-            stream = (
-                Stream(opened, feed, where)
-                if cache is None
-                else CachedStream(opened, feed, where, cache, steps, max_gb)
-            )
-            results |= train_pack(pack, stream, opened, trials)
+            results |= train_pack(pack, streams.pop(feed), opened, trials)
     return results
 
 

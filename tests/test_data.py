@@ -12,6 +12,7 @@ import pytest
 import games
 from boardsae import Broken, data, files, generate
 from boardsae.files import Held, alone_in
+from boardsae.splits import SPLITS
 from boardsae.verify import verify
 from games.core import transcript
 
@@ -239,6 +240,11 @@ def copied_game(folder):
     rewrite(folder, "moves", moves)
 
 
+def hashless(folder):
+    held = json.loads((folder / "manifest.json").read_text())["files"]
+    return held | {"moves.npy": held["moves.npy"] | {"sha256": None}}
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -252,6 +258,23 @@ def copied_game(folder):
         (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is not JSON"),
         (lambda folder: (folder / "manifest.json").write_text("[1]"), "expected a JSON object"),
         (lambda folder: edit_manifest(folder, games=5), "expected 5 games, got 300"),
+        (lambda folder: edit_manifest(folder, files=[]), r"expected fields of files .*, got \[\]"),
+        (
+            lambda folder: edit_manifest(folder, files={}),
+            "expected moves.npy of files .* to be a dict, got None",
+        ),
+        (lambda folder: edit_manifest(folder, files=hashless(folder)), "expected sha256 of moves.npy"),
+        (lambda folder: edit_manifest(folder, request=[1]), r"expected fields of request .*, got \[1\]"),
+        (
+            lambda folder: edit_manifest(folder, request={"game": 5}),
+            "expected game of request .* to be a str, got 5",
+        ),
+        (lambda folder: edit_manifest(folder, disjoint={}), "expected kept_games of disjoint"),
+        (lambda folder: edit_manifest(folder, disjoint={"kept_games": 299}), "counts other games than"),
+        (
+            lambda folder: edit_manifest(folder, splits={name: {"games": 1} for name in SPLITS}),
+            "counts other games than",
+        ),
         (lambda folder: (folder / "split.npy").unlink(), "split.npy is not a readable array"),
     ],
 )

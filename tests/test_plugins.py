@@ -178,6 +178,19 @@ def test_files_are_read_by_the_command_and_by_what_it_starts(tmp_path):
             "register(Odd)",
             "expected odd's option k to have a number or a word as its default",
         ),
+        (
+            "from boardsae.saes import register\nfrom boardsae.saes.base import SAE\n"
+            "class Odd(SAE):\n    name = 'odd'\n    sparsity = 'l0'\n"
+            "    def __init__(self, d, f, random, recipe, *, k=3): ...\n"
+            "register(Odd)",
+            "no option of odd, its sparsity, 'l0'",
+        ),
+        (
+            "from boardsae.saes import register\nfrom boardsae.saes.base import SAE\n"
+            "class Odd(SAE):\n    name = '../odd'\nregister(Odd)",
+            "to have a name of small letters, digits and _, got '../odd'",
+        ),
+        ("raise SystemExit", "failed: SystemExit"),
     ],
 )
 def test_a_bad_file_is_one_line(code, message, tmp_path, monkeypatch):

@@ -397,3 +397,9 @@ def test_the_table_shows_what_is_asked(scorer):
     assert len(row.replace(" ±", "±").split()) == 4
     with pytest.raises(ValueError, match="no metric 'covrage', did you mean 'coverage@1'"):
         scoring.columns("covrage")
+
+
+@pytest.mark.parametrize("limit", [0, -5, 19])
+def test_a_limit_below_what_a_quick_look_takes_is_refused(limit):
+    with pytest.raises(ValueError, match=f"expected a limit of 20 games or more, got {limit}"):
+        scoring.score(object(), limit=limit)

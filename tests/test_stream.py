@@ -12,6 +12,7 @@ from boardsae import Broken, cache, stream
 from boardsae.activations import after_each_block, lengths, order, reading, scored_characters, tokens_of
 from boardsae.cache import CachedStream
 from boardsae.data import Dataset
+from boardsae.files import Held, alone_in
 from boardsae.saes import RECIPES
 from boardsae.stream import Feed, Stream
 
@@ -174,6 +175,14 @@ def test_the_speed_of_streams_is_measured(task, tmp_path, monkeypatch):
     table = "\n".join(speed.lines(watch, task, 256, 32, 64))
     assert "model, float32" in table
     assert all(name in table for name in speed.STEPS)
+
+
+def test_two_processes_do_not_fill_one_cache(task, tmp_path):
+    with alone_in(tmp_path / "c"), pytest.raises(Held, match="another process is writing"):
+        CachedStream(task, FEED, CPU, tmp_path / "c", 30)
+    CachedStream(task, FEED, CPU, tmp_path / "c", 30)
+    with alone_in(tmp_path / "c"):  # what is full is only read
+        CachedStream(task, FEED, CPU, tmp_path / "c", 30)
 
 
 def test_a_cache_says_its_size_first_and_keeps_to_the_limit(task, tmp_path, capsys, monkeypatch):

@@ -160,6 +160,8 @@ def test_a_file_of_specs(tmp_path):
     for text, message in (
         ("SPECS = 3", "expected SPECS in .* got int"),
         ("SPECS = (1,)", "expected SPECS in .* got tuple"),
+        ("SPECS = ()", "expected runs in the SPECS of .*, got none"),
+        ("raise SystemExit", "cannot be run: SystemExit"),
         ("SPEC = ()", "got NoneType"),
         ("import nothing_of_that_name", "cannot be run: ModuleNotFoundError"),
         ("SPECS = (", "cannot be run: SyntaxError"),

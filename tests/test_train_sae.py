@@ -195,6 +195,19 @@ def test_what_is_there_is_not_overwritten(task, tmp_path):
     assert weights(tmp_path) != before
 
 
+def test_what_is_refused_neither_begins_a_run_nor_takes_one_away(task, tmp_path):
+    train_sae.train([(spec("topk", rows=512), tmp_path / "run")], task)
+    before = weights(tmp_path / "run")
+    for folder in (tmp_path / "run", tmp_path / "new"):
+        asked, cache = [(spec("topk", rows=5120), folder)], tmp_path / "kept"
+        with pytest.raises(ValueError, match="GB of activations"):
+            train_sae.train(asked, task, force=True, cache=cache, max_gb=1e-6)
+        with pytest.raises(ValueError, match="expected a layer from 0 to 2, those of made, got 99"):
+            train_sae.train([(spec("topk", rows=512, layer=99), folder)], task, force=True)
+    assert weights(tmp_path / "run") == before
+    assert not (tmp_path / "new" / "spec.json").exists()
+
+
 def losing_its_numbers():
     bad = spec("standard")
     bad.options["l1"] = float("nan")  # which a spec refuses

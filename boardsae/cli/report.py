@@ -42,6 +42,7 @@ def report(
     )
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; --force replaces it")
+    path.parent.mkdir(parents=True, exist_ok=True)  # before the work, which takes a while
     asked = [each for each in (target, beside) if each is not None]
     page.write(facts.reports(asked, task, facts.TOP // len(asked) if top is None else top), path, force)
     print(path)

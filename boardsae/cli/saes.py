@@ -92,7 +92,8 @@ def sweep(
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Processes [default: one a core; one for a GPU, of which --engine ray takes several]."
+            min=1,
+            help="Processes [default: one a core; one for a GPU, of which --engine ray takes several].",
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",

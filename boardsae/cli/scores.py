@@ -58,8 +58,7 @@ def score(
     from boardsae import scoring
 
     columns = scoring.HEADLINE if metrics is None else scoring.columns(metrics)
-    if limit is not None and limit < 20:
-        raise ValueError(f"expected --limit to be 20 games or more, got {limit}")
+    scoring.check_limit(limit)
     rows = list(_scored(targets, task, limit, force, is_on_ray(engine, address), address, cores))
     if as_json:
         for _, record in rows:

@@ -1,5 +1,6 @@
 """The zoo: every variant one class, built by name."""
 
+import re
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ def register(variant: type[SAE]) -> None:
     """Makes a variant known by its name, as if it stood in this package."""
     if not (isinstance(variant, type) and issubclass(variant, SAE)):
         raise ValueError(f"expected a class of boardsae.saes.base.SAE, got {variant!r}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name := str(getattr(variant, "name", ""))):
+        raise ValueError(f"expected {variant!r} to have a name of small letters, digits and _, got {name!r}")
     if VARIANTS.get(variant.name, variant) is not variant:
         raise ValueError(f"there is a variant {variant.name!r} already")
     for option, default in options_of(variant).items():
@@ -40,6 +43,10 @@ def register(variant: type[SAE]) -> None:
             raise ValueError(
                 f"expected {variant.name}'s option {option} to have a number or a word as its default"
             )
+    if variant.sparsity is not None and variant.sparsity not in options_of(variant):
+        raise ValueError(
+            no_such(f"option of {variant.name}, its sparsity,", variant.sparsity, options_of(variant))
+        )
     VARIANTS[variant.name] = variant
 
 
