@@ -107,6 +107,13 @@ def check_sizes(path: Path, config: Config, names: tuple[str, str], saved: Saved
             raise Broken(f"{path.name} says {name} {config[name]!r} and the weights say {size}")
 
 
+def active(path: Path, config: Config) -> int:
+    """How many features a TopK keeps."""
+    if type(k := config["k"]) is not int or k < 1:
+        raise Broken(f"expected k in {path.name} to be a whole number above 0, got {k!r}")
+    return k
+
+
 def number(config: Config, name: str) -> float | None:
     value = config.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -155,7 +162,7 @@ def from_saelens(path: Path, config: Config, tensors: Tensors) -> Foreign:
         raise ValueError(no_such(f"architecture in {path}", architecture, ADDED))
     weights.expect(path, config, {"normalize_activations": ("none",), "reshape_activations": ("none",)})
     weights.expect(path, config, {"apply_b_dec_to_input": (True, False)})
-    saved = Saved(architecture, tensors, config["k"] if architecture == "topk" else None)
+    saved = Saved(architecture, tensors, active(path, config) if architecture == "topk" else None)
     check_sizes(path, config, ("d_in", "d_sae"), saved)
     if not config.get("apply_b_dec_to_input", True):
         saved = recentred(saved)
@@ -249,7 +256,9 @@ def from_sparsify(path: Path, config: Config, tensors: Tensors) -> Foreign:
     allowed = {"activation": ("topk",), "transcode": (False,), "skip_connection": (False,)}
     weights.expect(path, config, allowed)
     encoder, bias = tensors.pop("encoder.weight"), tensors.pop("encoder.bias")
-    saved = Saved("topk", {"W_enc": turned("encoder.weight", encoder), "b_enc": bias, **tensors}, config["k"])
+    saved = Saved(
+        "topk", {"W_enc": turned("encoder.weight", encoder), "b_enc": bias, **tensors}, active(path, config)
+    )
     sizes = {"d_in": config["d_in"], "num_latents": config.get("num_latents") or None}
     sizes["num_latents"] = sizes["num_latents"] or config["d_in"] * config["expansion_factor"]
     check_sizes(path, sizes, ("d_in", "num_latents"), saved)

@@ -30,6 +30,8 @@ BUFFERS = (".attn.mask", ".attn.IGNORE", ".attn.bias", ".attn.masked_bias")  # w
 
 def read(path: Path, game: str, activation: str | None = None) -> GPT:
     """The model in a file or folder; `activation` where neither says it, which is exact GELU otherwise."""
+    if activation is not None and activation not in ACTIVATIONS:
+        raise ValueError(no_such("activation", activation, ACTIVATIONS))
     folder, file = (path, weights_in(path)) if path.is_dir() else (path.parent, path)
     config = read_json(folder / "config.json") if (folder / "config.json").exists() else {}
     tensors = tensors_of(file)

@@ -87,10 +87,11 @@ def _latex(table: Table) -> str:
 
 
 STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fff}
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;color:#222;background:#fff}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.6rem 0}
-th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}
+th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd}.word{text-align:left}
+th:not(.word),td:not(.word){white-space:nowrap}
 div{overflow-x:auto;margin-bottom:1.5rem}p{color:#555;max-width:60rem}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}p{color:#aaa}}
 """
@@ -106,7 +107,9 @@ def page(tables: Sequence[Table]) -> str:
 
 def _html(table: Table) -> str:
     def line(words: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(word)}</{tag}>" for word in words) + "</tr>"
+        kinds = [' class="word"' if at < table.words else "" for at in range(len(words))]
+        cells = [f"<{tag}{kind}>{html.escape(word)}</{tag}>" for kind, word in zip(kinds, words, strict=True)]
+        return f"<tr>{''.join(cells)}</tr>"
 
     rows = "\n".join(line(row, "td") for row in table.rows)
     note = f"<p>{html.escape(table.note)}</p>" if table.note else ""

@@ -163,7 +163,8 @@ REFUSED = [
     ("saelens-standard", None, {"b_dec_out": torch.zeros(8)}, "b_dec_out differ"),
     ("saelens-standard-uncentred", None, {"W_enc": torch.zeros(8)}, "of two dimensions"),
     ("saelens-standard-uncentred", None, {"b_dec": torch.zeros(3)}, "do not fit together"),
-    ("saelens-topk", {"k": "many"}, None, "do not fit together"),
+    ("saelens-topk", {"k": "many"}, None, "expected k in cfg.json to be a whole number above 0, got 'many'"),
+    ("saelens-topk", {"k": 3.5}, None, "expected k in cfg.json to be a whole number above 0, got 3.5"),
     ("saelens-topk", {"k": 99}, None, "expected k from 1 to the 16 features, got 99"),
     (
         "saelens-before-v6-standard",

@@ -102,12 +102,13 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and train none.")] = False,
 ) -> None:
     """Train every run of a file, several at once; what is trained already is skipped."""
-    from boardsae import runs
+    from boardsae import runs, tasks
     from boardsae import sweep as sweeping
 
     specs = sweeping.specs_in(file)
     if dry_run:
         for spec in specs:
+            tasks.of(spec.task)  # or an error
             folder = runs.path_of(spec, out)
             print(f"{'trained' if runs.is_trained(folder) else 'to train'}\t{folder}")
         return
