@@ -77,14 +77,22 @@ def tables(shown: Board) -> list[Table]:
     """What a board says, table by table. One metric has a column for every L0; several have a table for every L0."""
     curves = [entry for entry in shown.entries if entry.has_frontier(shown.l0)]
     others = [entry for entry in shown.entries if entry not in curves]
-    parts = [overview(shown)] if shown.entries else []
+    read = [fixed for fixed in shown.view.at if is_reached(shown, curves, fixed)]
+    beyond = [f"{fixed:g}" for fixed in shown.view.at if curves and fixed not in read]
+    parts = [overview(shown, beyond)] if shown.entries else []
     if curves and len(shown.metrics) == 1:
         parts.append(over_l0(shown, curves))
     elif curves:
-        parts += [at_l0(shown, curves, fixed) for fixed in shown.view.at]
+        parts += [at_l0(shown, curves, fixed) for fixed in read]
     if shown.entries:
         parts.append(at_own_l0(shown, others))
     return [*parts, *filter(None, (left_out(shown), missing(shown)))]
+
+
+def is_reached(shown: Board, curves: Sequence[Entry], fixed: float) -> bool:
+    """Whether some curve can be read at that L0."""
+    cells = (entry.at(metric, shown.l0, fixed) for entry in curves for metric in shown.metrics)
+    return any(cell.value is not None for cell in cells)
 
 
 def left_out(shown: Board) -> Table | None:
@@ -166,8 +174,8 @@ def at_own_l0(shown: Board, others: Sequence[Entry]) -> Table:
     return Table(f"{shown.task} at their own L0", ["variant", "L0", *map(heading, shown.metrics)], rows, note)
 
 
-def overview(shown: Board) -> Table:
-    """What was trained, how often, and where its curve begins and ends."""
+def overview(shown: Board, beyond: Sequence[str] = ()) -> Table:
+    """What was trained, how often, and where its curve begins and ends; some L0s lie beyond all curves."""
     rows = []
     for entry in shown.entries:
         counts = (len(entry.seeds()), len(entry.runs), sum(run.trials for run in entry.runs))
@@ -175,7 +183,8 @@ def overview(shown: Board) -> Table:
         facts = [f"{value:,}" if isinstance(value, int) else NOTHING for value in (features, trained)]
         rows.append([label(entry), *map(str, counts), span(entry.l0s(shown.l0)), *facts])
     header = ["variant", "seeds", "runs", "trials", "L0", "features", "rows trained"]
-    return Table(f"{shown.task}: {measured_on(shown.found)}", header, rows, HOW)
+    note = f"{HOW}\nNo curve reaches L0 {', '.join(beyond)}." if beyond else HOW
+    return Table(f"{shown.task}: {measured_on(shown.found)}", header, rows, note)
 
 
 def span(l0s: Sequence[float]) -> str:

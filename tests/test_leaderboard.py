@@ -350,3 +350,12 @@ def test_l0_is_read_at_own_l0_for_entries_of_one_sparsity(tmp_path):
     write_all(tmp_path, seeds=1)
     (entry,) = (e for e in entries.entries(records.find(tmp_path)) if e.name == "clock")
     assert entry.own("coverage@1").value == pytest.approx(0.3 + 0.1 * math.log(1 / 8))
+
+
+def test_an_l0_that_no_curve_reaches_has_no_table(root):
+    (board,) = leaderboard.boards(root, view=View(at=(20.0, 5000.0)))
+    found = leaderboard.tables(board)
+    titles = [table.title for table in found]
+    assert f"{board.task} at L0 20" in titles
+    assert not any("5000" in title for title in titles)
+    assert found[0].note.endswith("No curve reaches L0 5000.")
