@@ -50,7 +50,7 @@ def options(
 def main() -> None:
     """Runs the command line; what a user can cause is one line and an exit code, never a traceback.
 
-    A fault in somebody's own variant keeps its traceback, which says where it is; `check` and `sweep` tell it in a line.
+    A fault in somebody's own variant keeps its traceback, which says where it is; `check` tells it in a line.
     """
     keep_freed()
     # Threads that wait for work spin by default: where others want the cores too, scores took six times as long.
