@@ -24,7 +24,7 @@ FORMAT = 1
 KINDS: dict[str, dict[str, type]] = {  # of what is read of a manifest
     "request": {"game": str, "version": int},
     "files": {"moves.npy": dict, "split.npy": dict},
-    "splits": {"train": dict, "select": dict, "report": dict},
+    "splits": dict.fromkeys(SPLITS, dict),
     "disjoint": {"kept_games": int},
 }
 FILE = {"dtype": str, "shape": list, "sha256": str}

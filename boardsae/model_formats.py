@@ -28,10 +28,17 @@ FILES = ("model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
 BUFFERS = (".attn.mask", ".attn.IGNORE", ".attn.bias", ".attn.masked_bias")  # what attention must not see
 
 
+def known(activation: str) -> str:
+    """Our name of an activation, which libraries have others for."""
+    named = NAMED.get(activation, activation)
+    if named not in ACTIVATIONS:
+        raise ValueError(no_such("activation", named, ACTIVATIONS))
+    return named
+
+
 def read(path: Path, game: str, activation: str | None = None) -> GPT:
     """The model in a file or folder; `activation` where neither says it, which is exact GELU otherwise."""
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ValueError(no_such("activation", activation, ACTIVATIONS))
+    usual = known(activation or "gelu")
     folder, file = (path, weights_in(path)) if path.is_dir() else (path.parent, path)
     config = read_json(folder / "config.json") if (folder / "config.json").exists() else {}
     tensors = tensors_of(file)
@@ -39,10 +46,7 @@ def read(path: Path, game: str, activation: str | None = None) -> GPT:
         raise ValueError(f"expected a model of type gpt2 in {path}, got {config['model_type']}")
     reader = from_hugging_face if "model_type" in config else from_transformer_lens
     tensors = {name: t.float() for name, t in tensors.items() if not name.endswith(BUFFERS)}
-    said = str(config.get("activation_function", config.get("act_fn", activation or "gelu")))
-    named = NAMED.get(said, said)
-    if named not in ACTIVATIONS:
-        raise ValueError(no_such("activation", named, ACTIVATIONS))
+    named = known(str(config.get("activation_function", config.get("act_fn", usual))))
     try:
         model = reader(tensors, config, game, named)
     except KeyError as error:

@@ -198,16 +198,16 @@ def sweep(
     """Trains what is not trained yet, by so many processes if that is known; answers with every run, in the order of
     the specs.
     """
-    check_folders(specs, root)
+    by_folder = folders_of(specs, root)
     # Games that are missing are made once, before workers ask for them.
     hashes = {task: tasks.open_task(tasks.of(task)).hashes for task in sorted({spec.task for spec in specs})}
-    for spec in specs:
-        if runs.is_trained(folder := runs.path_of(spec, root)):
+    for folder, spec in by_folder.items():
+        if runs.is_trained(folder):
             runs.begin(folder, spec, hashes[spec.task])
     waiting = packs(specs, root, device, jobs=jobs)
     left = sum(len(pack.specs) for pack in waiting)
-    runs_asked = len({runs.path_of(spec, root) for spec in specs})  # a spec may stand there twice
-    say(f"{runs_asked} runs, {runs_asked - left} trained before, {left} to train in {len(waiting)} packs")
+    trained = len(by_folder) - left
+    say(f"{len(by_folder)} runs, {trained} trained before, {left} to train in {len(waiting)} packs")
     bar = progress("sweep", left, "runs")
     for results in engine(waiting):
         for result in results:
@@ -217,8 +217,8 @@ def sweep(
     return [outcome(spec, runs.path_of(spec, root)) for spec in specs]
 
 
-def check_folders(specs: Sequence[Spec], root: Path) -> None:
-    """Runs of tasks whose names end alike would live in one folder, and one be taken for the other."""
+def folders_of(specs: Sequence[Spec], root: Path) -> dict[Path, Spec]:
+    """Every run by its folder. Those of tasks whose names end alike would live in one, and be taken for each other."""
     there: dict[Path, Spec] = {}
     for spec in specs:
         other = there.setdefault(folder := runs.path_of(spec, root), spec)
@@ -227,6 +227,7 @@ def check_folders(specs: Sequence[Spec], root: Path) -> None:
                 f"expected one run for {folder}, got one of task {other.task!r} and one of task {spec.task!r};"
                 " rename one of them, or sweep it into another --out"
             )
+    return there
 
 
 def outcome(spec: Spec, folder: Path) -> Result:

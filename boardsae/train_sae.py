@@ -219,8 +219,7 @@ def train(
     results: dict[Path, str | None] = {folder: None for _, folder in asked}
     packs: dict[Feed, list[tuple[Spec, Path]]] = {}
     for spec, _ in asked:
-        tasks.check_layer(feed_of(spec, opened.task).layer, opened)
-        check_later(spec, opened)
+        check_layer(spec, opened)
     with ExitStack() as ours:
         for spec, folder in asked:
             ours.enter_context(alone_in(folder))
@@ -245,9 +244,10 @@ def train(
     return results
 
 
-def check_later(spec: Spec, opened: tasks.Open) -> None:
-    """Whether there are residual streams between the layer and the last, for a loss that is about them."""
+def check_layer(spec: Spec, opened: tasks.Open) -> None:
+    """Whether the model has the layer, and streams between it and the last one for a loss that is about them."""
     layer, shape = feed_of(spec, opened.task).layer, opened.model.shape
+    tasks.check_layer(layer, opened)
     if "later" in saes.VARIANTS[spec.variant].needs and not tasks.has_later(layer, shape):
         raise ValueError(
             f"expected a block between the layer and the last one for {spec.variant}, got layer {layer} of 0 to"

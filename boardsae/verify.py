@@ -93,7 +93,7 @@ def check_splits(dataset: data.Dataset) -> None:
             f"{dataset.folder} keeps {kept} games of {different} different keys: the splits share games"
         )
     counts = dict(zip(SPLITS, np.bincount(split, minlength=len(SPLITS)).tolist(), strict=True))
-    said = {name: dataset.manifest["splits"].get(name, {}).get("games") for name in SPLITS}
+    said = {name: dataset.manifest["splits"][name].get("games") for name in SPLITS}
     if said != counts or dataset.manifest["disjoint"]["kept_games"] != kept:
         raise Broken(
             f"the manifest of {dataset.folder} counts other games than {counts}, {kept} of them kept"

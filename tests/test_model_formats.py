@@ -141,6 +141,14 @@ def test_what_our_gpt_cannot_be_is_refused(tmp_path, options, said):
         model_formats.read(changed(tmp_path, **options), "chess-pgn")
 
 
+def test_an_activation_is_known_by_the_names_of_its_libraries_and_no_other(tmp_path):
+    lens = GOLDEN / "transformer-lens.pth"
+    assert model_formats.read(lens, "othello", "gelu_fast").shape.activation == "gelu_new"
+    for path, game in ((lens, "othello"), (changed(tmp_path), "chess-pgn")):
+        with pytest.raises(ValueError, match="no activation 'relu'"):
+            model_formats.read(path, game, "relu")
+
+
 def test_files_that_are_something_else(tmp_path):
     with pytest.raises(ValueError, match="expected a vocabulary of 33, that of othello6, got 61"):
         model_formats.adopt(GOLDEN / "transformer-lens.pth", "othello6", "", None, tmp_path / "m")

@@ -1,7 +1,6 @@
 """Scores, and the question whether one SAE is better than another."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,11 +54,22 @@ def score(
     A run gets scores.json and counts.npz; what is scored already is shown as it is. An SAE of your own is anything with
     encode and decode, or a folder of SAELens, dictionary_learning or sparsify, in which nothing is written.
     """
+    import torch
+
     from boardsae import scoring
 
     columns = scoring.HEADLINE if metrics is None else scoring.columns(metrics)
     scoring.check_limit(limit)
-    rows = list(_scored(targets, task, limit, force, is_on_ray(engine, address), address, cores))
+    if is_on_ray(engine, address):
+        if limit is not None:
+            raise ValueError("--limit is for a quick look on this machine; leave --engine away")
+        from boardsae.ray_engine import score_targets
+
+        rows = list(score_targets(targets, task, address or "auto", cores or 1, force))
+    else:
+        if cores is not None:
+            torch.set_num_threads(cores)
+        rows = list(scoring.score_targets(targets, task, limit, force))
     if as_json:
         for _, record in rows:
             print(json.dumps(record))
@@ -78,31 +88,6 @@ def score(
         raise typer.Exit(1 if len(rows) > len(failed) else 2)
     if limit is None:
         say("next: boardsae leaderboard · boardsae report TARGET")
-
-
-def _scored(
-    targets: list[str],
-    task: str | None,
-    limit: int | None,
-    force: bool,
-    on_ray: bool,
-    address: str | None,
-    cores: int | None,
-) -> Iterator[Row]:
-    """Each target with its record, by this process or by a cluster."""
-    if on_ray:
-        if limit is not None:
-            raise ValueError("--limit is for a quick look on this machine; leave --engine away")
-        from boardsae.ray_engine import score_targets
-
-        return score_targets(targets, task, address or "auto", cores or 1, force)
-    import torch
-
-    from boardsae import scoring
-
-    if cores is not None:
-        torch.set_num_threads(cores)
-    return scoring.score_targets(targets, task, limit, force)
 
 
 def _controls(rows: list[Row], task: str | None, results: Path) -> list[Row]:

@@ -9,9 +9,8 @@ import numpy as np
 from games.bits import GOLDEN, ONE, ZERO, below, inline, kernel, lowest, mix, nth, popcount, stream
 from games.othello.predicates import planes
 
-SHEET = np.dtype(
-    [(plane.name, np.uint64) for plane in planes(8)]
-)  # what is true of a position: a word a plane
+# What is true of a position: a word a plane.
+SHEET = np.dtype([(plane.name, np.uint64) for plane in planes(8)])
 NAMES = tuple(SHEET.fields or ())
 BY_DIRECTION = np.array([plane.group == "legal_direction" for plane in planes(8)])
 LANES = 256
@@ -231,11 +230,10 @@ def words(games, rows, black, white, board, corners, edges, bits, wanted, out):
             legal_by_direction(own, enemy, board, sheet)
         sheet.changed, sheet.last_move, sheet.flipped = last | discs, last, discs
         sheet.black, sheet.white = blacks, whites
-        sheet.my_corners, sheet.their_corners = (
-            at_least(popcount(own & corners)),
-            at_least(popcount(enemy & corners)),
-        )
-        sheet.my_edges, sheet.their_edges = at_least(popcount(own & edges)), at_least(popcount(enemy & edges))
+        sheet.my_corners = at_least(popcount(own & corners))
+        sheet.their_corners = at_least(popcount(enemy & corners))
+        sheet.my_edges = at_least(popcount(own & edges))
+        sheet.their_edges = at_least(popcount(enemy & edges))
         sheet.black_to_move, sheet.passed = np.uint64(is_black), np.uint64(passed)
         sheet.over = np.uint64(moves == ZERO)
         odd = ply % 2 == 1
